@@ -1,0 +1,72 @@
+# The few verbs of this project. `make help` lists them.
+SHELL := /bin/sh
+.SHELLFLAGS := -ec
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+SAM_VENV ?= .venv-sam
+ARCH ?= arm64
+CONFIG_ENV ?= dev
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SAM := PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) sam
+SAM_READY := $(SAM_VENV)/.ready
+export PYTHONPATH := layers/gatehouse
+CODE := layers/gatehouse functions local tests bench
+
+.PHONY: help run test check format bench build sam-local deploy lock clean
+
+help: ## list these verbs
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: $(READY) ## serve the whole gateway on http://127.0.0.1:3000 (PORT=, HOST=, PROJECTS= change it)
+	@exec $(BIN)/python -m local
+
+test: $(READY) ## run every test that needs no container engine, with branch coverage
+	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: $(READY) ## lint, types, template and project files
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+	@for app in functions/*/app.py; do $(BIN)/mypy $$app || exit 1; done
+	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/python -m gatehouse check layers/config/projects
+
+format: $(READY) ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+bench: $(READY) ## measure the gateway beside the peers found on this machine
+	@$(BIN)/python -m bench $(ARGS)
+
+build: $(SAM_READY) ## validate the template and build what `sam deploy` uploads (needs python3.13 on PATH; ARCH=x86_64|arm64)
+	@$(SAM) validate --lint
+	@$(SAM) build --parameter-overrides Architecture=$(ARCH)
+
+sam-local: $(READY) ## build, then serve through `sam local start-api` with local stores (needs a container engine)
+	@$(MAKE) build ARCH=$$(uname -m | sed 's/aarch64/arm64/')
+	@PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" exec $(BIN)/python -m local.sam start-api
+
+deploy: build ## build and deploy (CONFIG_ENV=dev|staging|prod)
+	@$(SAM) deploy --config-env $(CONFIG_ENV)
+
+lock: $(READY) ## resolve the requirements anew and write the lock files
+	@sh requirements/lock $(BIN)
+
+clean: ## remove what the verbs above made
+	@rm -rf .venv .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+
+$(READY): requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "gatehouse needs Python 3.11 or newer: make run PYTHON=python3.13"; exit 1; }
+	@echo "gatehouse: installing into $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(SAM_READY): requirements/sam.txt
+	@echo "gatehouse: installing the SAM command line into $(SAM_VENV) (once)"
+	@$(PYTHON) -m venv $(SAM_VENV)
+	@$(SAM_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sam.txt
+	@touch $@

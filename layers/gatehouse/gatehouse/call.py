@@ -1,0 +1,88 @@
+"""The two values that travel through the gateway, and the two shapes of code that handle them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from gatehouse.headers import Headers
+
+
+class RequestBody(Protocol):
+    """The client's body, read when somebody asks for it and not before."""
+
+    async def read(self) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            PayloadTooLargeError: the body is longer than the gateway takes.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who is calling, as one credential proved it. `token` is what may go upstream."""
+
+    kind: str
+    subject: str
+    user: str = ""
+    organization: str = ""
+    email: str = ""
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request on its way inward. A stage that wants it changed passes on a changed copy.
+
+    `path` and `query` are raw (percent-encoded); `deadline` is on the clock of `time.monotonic`, in
+    seconds; `notes` is what the stages want said in the access log.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: RequestBody
+    client_ip: str
+    scheme: str
+    request_id: str
+    route: str
+    deadline: float | None = None
+    identity: Identity | None = None
+    notes: dict[str, object] = field(default_factory=dict)
+
+
+Body: TypeAlias = bytes | AsyncGenerator[bytes, None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One response on its way outward. `body` is bytes, or a stream that only the edge may read."""
+
+    status: int
+    headers: Headers
+    body: Body = b""
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]
+Stage: TypeAlias = Callable[[Call, Handler], Awaitable[Reply]]
+
+
+def pipeline(*stages: Stage, end: Handler) -> Handler:
+    """Chain *stages* around *end*; the first stage listed is the outermost."""
+    handler = end
+    for stage in reversed(stages):
+        handler = _around(stage, handler)
+    return handler
+
+
+def _around(stage: Stage, forward: Handler) -> Handler:
+    def handle(call: Call) -> Awaitable[Reply]:
+        return stage(call, forward)
+
+    return handle

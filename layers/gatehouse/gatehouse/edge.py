@@ -1,0 +1,191 @@
+"""Where ASGI ends and the pipeline begins, for the proxy. It knows requests and answers, and no policy."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
+from contextlib import aclosing
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+from gatehouse import logs
+from gatehouse.call import Call, Handler, Reply
+from gatehouse.errors import InternalError, PayloadTooLargeError, render
+from gatehouse.headers import Headers, from_raw, to_raw
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+
+NO_ROUTE = "CORE"
+"""What the error body calls the route where there is none; the original systems' clients expect it."""
+BODILESS_STATUS = frozenset({204, 304})
+DEADLINE = "gatehouse.deadline"
+"""Where a host that ends invocations puts the moment it will, on the clock of `time.monotonic`."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{8,128}")
+
+
+class ClientGoneError(Exception):
+    """The client hung up before its request was whole."""
+
+
+class CutError(Exception):
+    """An answer broke off after its first byte had left: the connection must be cut, not ended politely."""
+
+
+class _Body:
+    """The request's body, as it comes from the server."""
+
+    def __init__(self, receive: Receive, declared: str, most_bytes: int) -> None:
+        self._receive = receive
+        self._declared = declared
+        self._most_bytes = most_bytes
+        self._whole: bytes | None = None
+
+    async def read(self) -> bytes:
+        """Return the whole body; see `RequestBody.read`."""
+        if self._whole is None:
+            self._whole = await self._read()
+        return self._whole
+
+    async def _read(self) -> bytes:
+        if self._declared.isdigit() and int(self._declared) > self._most_bytes:
+            raise self._too_large()
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self._most_bytes:
+                raise self._too_large()
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+    def _too_large(self) -> PayloadTooLargeError:
+        return PayloadTooLargeError(f"The request's body is larger than the {self._most_bytes} bytes taken here.")
+
+
+def application(handle: Handler, *, most_bytes: int, close: Callable[[], Awaitable[None]] | None = None) -> App:
+    """Return the ASGI application that answers every request by *handle*.
+
+    Args:
+        handle: the gateway.
+        most_bytes: the longest request body that is taken.
+        close: what to do when a server stops.
+    """
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send, close)
+        elif scope["type"] == "http":
+            await _answer(handle, read(scope, receive, most_bytes), send)
+
+    return app
+
+
+def read(scope: Scope, receive: Receive, most_bytes: int) -> Call:
+    """Take a `Call` from an ASGI request. The path is as the client sent it: nobody has judged it yet."""
+    # A copy: httptools adds the trailers of a chunked body to this list once the body was read.
+    headers = from_raw(tuple(scope["headers"]))
+    client = scope.get("client")
+    return Call(
+        method=scope["method"],
+        path=_path(scope),
+        query=scope.get("query_string", b"").decode("utf-8", "surrogateescape"),
+        headers=headers,
+        body=_Body(receive, headers.get("content-length"), most_bytes),
+        client_ip=client[0] if client and client[0] else "",
+        scheme=scope.get("scheme", "http"),
+        request_id=request_id(headers),
+        route=NO_ROUTE,
+        deadline=scope.get(DEADLINE),
+    )
+
+
+def request_id(headers: Headers) -> str:
+    """Return the client's own request id, if it is one, or a new one."""
+    sent = headers.get("x-request-id")
+    return sent if _REQUEST_ID.fullmatch(sent) else str(uuid4())
+
+
+def _path(scope: Scope) -> str:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    return raw.partition(b"?")[0].decode("utf-8", "surrogateescape")
+
+
+async def _answer(handle: Handler, call: Call, send: Send) -> None:
+    started = time.monotonic()
+    try:
+        reply = await handle(call)
+    except ClientGoneError:
+        logs.info("client gone", requestId=call.request_id)
+        return
+    except Exception as error:  # noqa: BLE001  # nothing leaves this gateway without our error body
+        logs.crash("unexpected failure", error, requestId=call.request_id)
+        reply = render(InternalError(), call)
+    cut = False
+    try:
+        await _write(call, reply, send)
+    except CutError:
+        cut = True
+        raise
+    finally:
+        _log(call, reply, started, cut=cut)
+
+
+def _log(call: Call, reply: Reply, started: float, *, cut: bool) -> None:
+    """Write the access-log line; it has the path and not the query, where secrets like to stand."""
+    logs.info(
+        "request",
+        requestId=call.request_id,
+        method=call.method,
+        path=call.path,
+        status=reply.status,
+        ms=round((time.monotonic() - started) * 1000, 1),
+        **call.notes,
+        **({"cut": True} if cut else {}),
+    )
+
+
+async def _write(call: Call, reply: Reply, send: Send) -> None:
+    """Send *reply*. After the first byte a failure can only cut it short (`CutError`)."""
+    silent = call.method == "HEAD" or reply.status in BODILESS_STATUS
+    headers = reply.headers
+    if isinstance(reply.body, bytes) and "content-length" not in headers and not silent:
+        headers = headers.adding((("content-length", str(len(reply.body))),))
+    await send({"type": "http.response.start", "status": reply.status, "headers": to_raw(headers)})
+    if isinstance(reply.body, bytes):
+        await send({"type": "http.response.body", "body": b"" if silent else reply.body})
+    else:
+        await _stream(call, reply.body, send)
+
+
+async def _stream(call: Call, body: AsyncGenerator[bytes, None], send: Send) -> None:
+    try:
+        async with aclosing(body) as chunks:
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except Exception as error:  # the upstream broke off: the client must see that too
+        logs.crash("stream cut", error, requestId=call.request_id)
+        raise CutError from error
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _lifespan(receive: Receive, send: Send, close: Callable[[], Awaitable[None]] | None) -> None:
+    """Answer a server's start and stop. Nothing may depend on the start: Lambda has none."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            if close:
+                await close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,183 @@
+"""Every failure the gateway can answer with, and the one place that renders it.
+
+Each class has its status, its code (what programs read) and a message (what people read, and what it
+says to do). `docs/errors.md` lists them; a test holds it to this file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from gatehouse.call import Call, Reply
+from gatehouse.headers import Headers, Pair
+
+REALM = 'Bearer realm="gatehouse"'
+PROBLEM = "application/problem+json"
+
+
+class GatewayError(Exception):
+    """A failure that is meant for the caller's eyes."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "INTERNAL"
+    message: ClassVar[str] = "Something went wrong inside the gateway. Try again; tell its operators the requestId."
+    challenge: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        details: Mapping[str, Any] | None = None,
+        headers: Sequence[Pair] = (),
+    ) -> None:
+        super().__init__(message or self.message)
+        self.details = details
+        self.headers = (*headers, *((("www-authenticate", self.challenge),) if self.challenge else ()))
+
+
+class InternalError(GatewayError):
+    """A defect of the gateway; the log has the rest, under the same request id."""
+
+
+class InvalidRequestError(GatewayError):
+    """The request is not of the form that this address takes."""
+
+    status, code = 400, "INVALID_REQUEST"
+    message = "The request does not have the form that this address takes."
+
+
+class BadPathError(GatewayError):
+    """The path or query could be read in more than one way."""
+
+    status, code = 400, "BAD_PATH"
+    message = "The path could be read in more than one way."
+
+
+class InvalidRouteError(GatewayError):
+    """A token was asked for a route that the asker cannot have."""
+
+    status, code = 400, "INVALID_ROUTE"
+    message = "Guests cannot have a token for that route."
+
+
+class MissingTokenError(GatewayError):
+    """The route needs a credential and none was sent."""
+
+    status, code = 401, "MISSING_TOKEN"
+    message = "This route needs a token. Send it as 'Authorization: Bearer <token>'; POST /auth/login gives one."
+    challenge = REALM
+
+
+class InvalidCredentialsError(GatewayError):
+    """A login with a username or password that is not right."""
+
+    status, code = 401, "INVALID_CREDENTIALS"
+    message = "The username or the password is wrong."
+    challenge = REALM
+
+
+class InvalidTokenError(GatewayError):
+    """A token that is not valid here."""
+
+    status, code = 403, "INVALID_TOKEN"
+    message = "The token is not valid here. Get a new one from POST /auth/login or POST /auth/guest."
+    challenge = f'{REALM}, error="invalid_token"'
+
+
+class InsufficientTokenError(InvalidTokenError):
+    """A good token for another route. The code is the same: the original systems knew only one."""
+
+    message = "The token does not open this route. Get one for it from POST /auth/login or POST /auth/guest."
+    challenge = f'{REALM}, error="insufficient_scope"'
+
+
+class NotFoundError(GatewayError):
+    """No project file has a route for the path."""
+
+    status, code = 404, "NOT_FOUND"
+    message = "No route of this gateway matches the path."
+
+
+class MethodNotAllowedError(GatewayError):
+    """The route does not take the method; `Allow` has those it takes."""
+
+    status, code = 405, "METHOD_NOT_ALLOWED"
+    message = "This route does not take that method; the Allow header lists those it takes."
+
+
+class PayloadTooLargeError(GatewayError):
+    """The request's body is larger than the gateway takes."""
+
+    status, code = 413, "PAYLOAD_TOO_LARGE"
+    message = "The request's body is larger than the gateway takes."
+
+
+class MissingTargetError(GatewayError):
+    """The route's upstream has no address in this deployment."""
+
+    status, code = 502, "MISSING_TARGET"
+    message = "This route has no upstream yet. Its operators must set the variable that its project file names."
+
+
+class UpstreamUnreachableError(GatewayError):
+    """The upstream refused the connection, broke it, or did not speak HTTP."""
+
+    status, code = 502, "UPSTREAM_UNREACHABLE"
+    message = "The service behind this route could not be reached. Try again in a moment."
+
+
+class ResponseTooLargeError(GatewayError):
+    """The upstream's answer does not fit into a buffered Lambda answer (6 MB)."""
+
+    status, code = 502, "RESPONSE_TOO_LARGE"
+    message = (
+        "The service's answer is larger than a buffered route can carry (6 MB). "
+        "Ask for less at a time, or have the route made a streaming one."
+    )
+
+
+class AuthUnavailableError(GatewayError):
+    """Who is calling cannot be decided now, so nobody goes through."""
+
+    status, code = 503, "AUTH_UNAVAILABLE"
+    message = "The gateway cannot check credentials right now. Try again in a moment."
+
+
+class UpstreamTimeoutError(GatewayError):
+    """The upstream took longer than the route, or the invocation, allows."""
+
+    status, code = 504, "UPSTREAM_TIMEOUT"
+    message = "The service behind this route took too long to answer. Try again in a moment."
+
+
+def render(error: GatewayError, call: Call, *, now: datetime | None = None) -> Reply:
+    """Turn *error* into the answer to *call*: our body, or RFC 9457 where the client accepts that."""
+    problem = PROBLEM in call.headers.get("accept").lower()
+    body = document(error, route=call.route, request_id=call.request_id, now=now)
+    if problem:
+        body = {"type": "about:blank", "title": error.code, "detail": body.pop("message"), **body}
+    headers = Headers(
+        (
+            *error.headers,
+            ("content-type", PROBLEM if problem else "application/json"),
+            ("cache-control", "no-store"),
+        )
+    )
+    return Reply(status=error.status, headers=headers, body=json.dumps(body).encode())
+
+
+def document(error: GatewayError, *, route: str, request_id: str, now: datetime | None = None) -> dict[str, Any]:
+    """Return the error body that every answer of the gateway uses."""
+    moment = (now or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    body: dict[str, Any] = {
+        "route": route,
+        "status": error.status,
+        "code": error.code,
+        "message": str(error),
+        "requestId": request_id,
+        "timestamp": moment,
+    }
+    return {**body, "details": dict(error.details)} if error.details else body

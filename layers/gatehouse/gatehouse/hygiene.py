@@ -1,0 +1,91 @@
+"""Which header fields may pass, inward to an upstream and outward to a client.
+
+Names are compared in one spelling (lower-case, `_` and `.` as `-`): many servers treat those spellings
+as one, and that is how identity headers have been smuggled past gateways (CVE-2025-64484).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from gatehouse.errors import InvalidRequestError
+from gatehouse.headers import Headers, Pair
+
+HOP_BY_HOP = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+    "te", "trailer", "trailers", "transfer-encoding", "upgrade",
+})  # fmt: skip
+"""RFC 9110 section 7.6.1, and the ones that never became part of it."""
+
+OURS_TO_SAY = frozenset({
+    "authorization", "content-length", "expect", "forwarded", "host", "proxy", "x-organization-id", "x-request-id",
+    "x-user-id", "client-ip", "true-client-ip", "cf-connecting-ip", "fastly-client-ip", "x-client-ip",
+    "x-cluster-client-ip", "x-real-ip", "x-original-url", "x-original-uri", "x-rewrite-url", "x-amzn-lambda-context",
+    "x-amzn-request-context",
+})  # fmt: skip
+"""Fields that only the gateway may tell an upstream, and credentials, which end here."""
+
+OURS_BY_PREFIX = ("x-forwarded-", "x-gateway-", "x-internal-", "x-envoy-")
+
+SINGLE = ("authorization", "content-length", "content-type", "host")
+"""Fields that decide something, and so may be said only once (RFC 9110 section 5.3)."""
+
+
+@lru_cache(maxsize=4096)
+def spelling(name: str) -> str:
+    """Return the one spelling of *name* that names are compared in."""
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+@lru_cache(maxsize=4096)
+def _may_enter(name: str) -> bool:
+    known = spelling(name)
+    return known not in HOP_BY_HOP and known not in OURS_TO_SAY and not known.startswith(OURS_BY_PREFIX)
+
+
+def nominated(headers: Headers) -> frozenset[str]:
+    """Return the names that `Connection` makes hop-by-hop, in their one spelling."""
+    return frozenset(spelling(option.strip()) for value in headers.get_all("connection") for option in value.split(","))
+
+
+def inward(headers: Headers, ours: tuple[Pair, ...]) -> list[Pair]:
+    """Return what an upstream is sent: the client's fields that may pass, then *ours*.
+
+    Whatever *ours* names is removed from the client's fields first, in every spelling; it is added
+    after the hop-by-hop fields are gone, so `Connection` cannot nominate it away (CVE-2024-45410).
+    """
+    dropped = nominated(headers) | {spelling(name) for name, _ in ours}
+    kept = [pair for pair in headers.pairs if _may_enter(pair[0]) and spelling(pair[0]) not in dropped]
+    kept.extend(ours)
+    return kept
+
+
+def outward(headers: Headers) -> Headers:
+    """Return what a client is sent of an upstream's fields; repeated ones stay repeated."""
+    dropped = HOP_BY_HOP | nominated(headers)
+    return Headers(tuple(pair for pair in headers.pairs if spelling(pair[0]) not in dropped))
+
+
+def check_request(headers: Headers) -> None:
+    """Refuse fields that two servers could read in two ways.
+
+    Raises:
+        InvalidRequestError: a field that decides something was said twice, differently, or a value
+            is not UTF-8 or holds a control character (RFC 9110 section 5.5).
+    """
+    for name in SINGLE:
+        if len(set(headers.get_all(name))) > 1:
+            raise InvalidRequestError(f"The header '{name}' was sent more than once; send it once.")
+    for name, value in headers.pairs:
+        if value.isascii() and value.isprintable():
+            continue
+        if any(char < " " and char != "\t" for char in value) or "\x7f" in value or not _is_utf8(value):
+            raise InvalidRequestError(f"The header '{name}' holds bytes that a header cannot hold; use UTF-8.")
+
+
+def _is_utf8(value: str) -> bool:
+    try:
+        value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return False
+    return True

@@ -1,0 +1,35 @@
+"""What the gateway writes down: one line of JSON per event, on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+
+
+def line(level: str, event: str, **fields: object) -> None:
+    """Write one line. *fields* must hold no secret, token, password, hash or query string."""
+    record = {"level": level, "time": round(time.time(), 3), "event": event, **fields}
+    sys.stdout.write(json.dumps(record, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def info(event: str, **fields: object) -> None:
+    """Write a line about something that went as it should."""
+    line("INFO", event, **fields)
+
+
+def error(event: str, **fields: object) -> None:
+    """Write a line about something that an operator should look at."""
+    line("ERROR", event, **fields)
+
+
+def crash(event: str, exception: BaseException, **fields: object) -> None:
+    """Write a line about an exception nobody expected: where it came from, not what it said.
+
+    Messages of exceptions can quote what was being worked on, secrets included.
+    """
+    frames = traceback.extract_tb(exception.__traceback__)
+    where = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
+    line("ERROR", event, exception=type(exception).__qualname__, where=where, **fields)

@@ -1,0 +1,89 @@
+"""The kinds of value that project files hold, each with the sentence that says what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import voluptuous as vol
+
+from gatehouse.durations import seconds
+from gatehouse.projects.schema import matching, text
+
+MOST_DAYS = 365
+NAME = r"[A-Za-z0-9_-]{1,64}"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+RESERVED = frozenset({"auth", ".well-known", "ping", "ready", "metrics"})
+"""First segments of the paths that belong to the gateway's other functions."""
+
+name = matching(NAME, "a name of letters, digits, '_' and '-' (at most 64)")
+header = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", "the name of a header")
+path = matching(
+    r"/|(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~-]|\{version\})+)+",
+    "a path like /build or /api/v{version}/products: letters, digits, . _ ~ - and {version}, with no slash at its end",
+)
+origin = matching(
+    r"\*|https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?",
+    "an origin like https://app.example.com (lower-case, with no path), or *",
+)
+public = matching(rf"(?:{'|'.join(METHODS)}) /[^\s?#]*", "a method and a path, like 'GET /health'")
+
+
+def duration(value: Any) -> float:
+    """Take a duration, as seconds."""
+    try:
+        return seconds(text(value))
+    except ValueError as error:
+        raise vol.Invalid(str(error)) from error
+
+
+def lifetime(value: Any) -> float:
+    """Take a duration of at least a second and at most a year, as seconds."""
+    length = duration(value)
+    if not 1 <= length <= MOST_DAYS * 86_400:
+        raise vol.Invalid(f"expected a duration between 1s and {MOST_DAYS}d")
+    return length
+
+
+def one_or_more(item: Any) -> Any:
+    """Take one *item* or a list of them, as a tuple."""
+
+    def check(value: Any) -> tuple[Any, ...]:
+        values = value if isinstance(value, list) else [value]
+        return tuple(vol.Schema([item])(values))
+
+    return check
+
+
+def upstream(value: Any) -> str | None:
+    """Take an address to forward to; None where the variable that holds it is not set.
+
+    It is configuration alone that says where requests go, so it may hold no credentials, query or fragment.
+    """
+    if value is None:
+        return None
+    address = text(value)
+    if address.startswith("lambda:"):
+        raise vol.Invalid("upstreams that are Lambda functions are not supported yet")
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or not address.isascii() or any(char.isspace() for char in address):
+        raise vol.Invalid(
+            f"'{address}' is not an address: write http://host:port or https://host, with a path if need be"
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment or "?" in address or "#" in address:
+        raise vol.Invalid(f"'{parts.scheme}://{parts.hostname}' may have no credentials, query or fragment here")
+    return address.rstrip("/")
+
+
+def set_header(value: Any) -> Any:
+    """Take the value of a header to set: a text, or a mapping that is sent as JSON."""
+    if isinstance(value, dict):
+        return vol.Schema({str: vol.Any(str, int, float, bool)})(value)
+    value = text(value)
+    if any(char in value for char in "\r\n\0"):
+        raise vol.Invalid("a header cannot hold a line break")
+    return value

@@ -1,0 +1,117 @@
+"""A YAML file as plain values, with the line of every key; `${NAME}` is filled from the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+try:
+    from yaml import CSafeLoader as Loader
+except ImportError:  # PyYAML without libyaml: slower, the same
+    from yaml import SafeLoader as Loader  # type: ignore[assignment]
+
+MOST_DEPTH = 16
+MAP_TAG = "tag:yaml.org,2002:map"
+STRING_TAG = "tag:yaml.org,2002:str"
+PerRequest = ("identity.", "claims.", "request.", "secret:")
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Where = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file: its value, the line of each key by its path, and what was wrong (line, message)."""
+
+    value: Any
+    lines: Mapping[Where, int]
+    problems: tuple[tuple[int, str], ...]
+
+    def line(self, where: Where) -> int:
+        """Return the line of *where*, or of the nearest thing around it."""
+        while where and where not in self.lines:
+            where = where[:-1]
+        return self.lines.get(where, 1)
+
+
+@dataclass
+class _Reading:
+    loader: Any
+    environ: Mapping[str, str]
+    lines: dict[Where, int] = field(default_factory=dict)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    def value(self, node: yaml.Node, where: Where) -> Any:
+        line = node.start_mark.line + 1
+        self.lines.setdefault(where, line)
+        if len(where) > MOST_DEPTH:
+            self.problems.append((line, "is nested too deeply"))
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, where)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*where, number)) for number, item in enumerate(node.value)]
+        plain = self.loader.construct_object(node)
+        return self._filled(plain, line, where) if isinstance(plain, str) else plain
+
+    def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag != STRING_TAG:
+                self.problems.append((line, f'a key must be a text; quote it: "{getattr(key_node, "value", "?")}"'))
+                continue
+            key = key_node.value
+            if key in made:
+                self.problems.append((line, f"'{key}' is said twice"))
+            self.lines[*where, key] = line
+            made[key] = self.value(value_node, (*where, key))
+        return made
+
+    def _filled(self, text: str, line: int, where: Where) -> str | None:
+        """Fill `${NAME}`; an upstream whose variable is not set becomes None (MISSING_TARGET)."""
+        missing: list[str] = []
+
+        def replace(match: re.Match[str]) -> str:
+            name = match[1]
+            if name.startswith(PerRequest):
+                return match[0]
+            if not _NAME.fullmatch(name):
+                self.problems.append(
+                    (
+                        line,
+                        f"'{match[0]}' is not a variable: write ${{NAME}}, ${{secret:NAME}} or ${{identity.email}}",
+                    )
+                )
+                return ""
+            if not self.environ.get(name):
+                missing.append(name)
+            return self.environ.get(name, "")
+
+        filled = _VARIABLE.sub(replace, text)
+        if missing and where[-1:] == ("upstream",):
+            return None
+        if missing:
+            self.problems.append((line, f"the environment has no {' and no '.join(missing)}; set it"))
+        return filled
+
+
+def read(text: str, environ: Mapping[str, str]) -> Document:
+    """Read *text*; every mistake of form comes back among the problems."""
+    loader = Loader(text)
+    reading = _Reading(loader, environ)
+    try:
+        node = loader.get_single_node()
+        value = None if node is None else reading.value(node, ())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or "cannot be read"
+        return Document(None, {}, ((mark.line + 1 if mark else 1, f"is not YAML: {what}"),))
+    finally:
+        loader.dispose()
+    return Document(value, reading.lines, tuple(reading.problems))

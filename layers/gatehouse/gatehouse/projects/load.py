@@ -1,0 +1,177 @@
+"""Load every project file of a folder, or say everything that is wrong with them, each with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import voluptuous as vol
+
+from gatehouse.errors import InvalidRequestError
+from gatehouse.projects import document, rules
+from gatehouse.projects.document import Document, Where
+from gatehouse.projects.model import Cors, Project, Route, Tokens
+from gatehouse.projects.schema import keys_of, of
+
+MOST_BYTES = 256 * 1024
+NOT_A_DEFAULT = ("name", "path", "paths")
+_check = of(Project)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake: where it is and what to do about it."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class ProjectFileError(Exception):
+    """The project files have mistakes; all of them are in `problems`."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Projects:
+    """All projects of a gateway."""
+
+    all: tuple[Project, ...]
+
+    @property
+    def cors(self) -> tuple[Cors, ...]:
+        """Return every project's CORS policy."""
+        return tuple(project.cors for project in self.all if project.cors)
+
+    def issuing(self, name: str | None = None) -> tuple[Project, Tokens]:
+        """Return the project that a login is for, and its tokens: the one called *name*, or the only one with some.
+
+        Raises:
+            InvalidRequestError: there is no such project, or several and none was named.
+        """
+        issuers = {project.project: (project, project.tokens) for project in self.all if project.tokens}
+        if name is None and len(issuers) == 1:
+            return next(iter(issuers.values()))
+        if name is None or name not in issuers:
+            wanted = ", ".join(f"'{known}'" for known in sorted(issuers)) or "none: no project file has 'tokens'"
+            raise InvalidRequestError(f"Name the project to log in to with the key 'project'; there is {wanted}.")
+        return issuers[name]
+
+
+def load(folder: Path, environ: Mapping[str, str]) -> Projects:
+    """Load the project files (`*.yaml`) in *folder*.
+
+    Raises:
+        ProjectFileError: something is wrong; it lists every problem of every file.
+    """
+    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    if not files:
+        raise ProjectFileError([Problem(str(folder), 1, "there is no project file (*.yaml) in this folder")])
+    problems: list[Problem] = []
+    loaded: list[tuple[str, Project]] = []
+    documents: dict[str, Document] = {}
+    for file in files:
+        documents[str(file)], project = _one(file, environ, problems)
+        if project:
+            loaded.append((str(file), project))
+    for name, where, message in rules.between(loaded):
+        problems.append(Problem(name, documents[name].line(where), message))
+    if problems:
+        raise ProjectFileError(problems)
+    return Projects(tuple(project for _, project in loaded))
+
+
+def _one(file: Path, environ: Mapping[str, str], problems: list[Problem]) -> tuple[Document, Project | None]:
+    try:
+        raw = file.read_bytes()
+        text = raw.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raw, text = b"", ""
+        problems.append(Problem(str(file), 1, f"cannot be read as UTF-8 text: {type(error).__name__}"))
+    if len(raw) > MOST_BYTES:
+        text = ""
+        problems.append(Problem(str(file), 1, f"is larger than {MOST_BYTES} bytes"))
+    read = document.read(text, environ)
+    problems.extend(Problem(str(file), line, message) for line, message in read.problems)
+    if read.value is None and read.problems:
+        return read, None
+    project, findings = _project(read.value)
+    problems.extend(Problem(str(file), _line(read, where), message) for where, message in findings)
+    return read, project
+
+
+def _project(value: Any) -> tuple[Project | None, list[rules.Finding]]:
+    findings = list(_defaults(value))
+    try:
+        project = _with_accept(_check(_merged(value)))
+    except vol.Invalid as error:
+        errors = error.errors if isinstance(error, vol.MultipleInvalid) else [error]
+        return None, findings + [(tuple(one.path), _words(one)) for one in errors]
+    return project, findings + list(rules.within(project))
+
+
+def _defaults(value: Any) -> list[rules.Finding]:
+    defaults = value.get("defaults") if isinstance(value, dict) else None
+    if not isinstance(defaults, dict):
+        return []
+    return [
+        (("defaults", key), f"'{key}' differs from route to route; it has no default")
+        for key in NOT_A_DEFAULT
+        if key in defaults
+    ]
+
+
+def _merged(value: Any) -> Any:
+    """Put `defaults` under every route."""
+    if not isinstance(value, dict) or not isinstance(value.get("routes"), list):
+        return value
+    defaults = value.get("defaults")
+    if not isinstance(defaults, dict):
+        return value
+    shared = {key: what for key, what in defaults.items() if key not in NOT_A_DEFAULT}
+    routes = [{**shared, **route} if isinstance(route, dict) else route for route in value["routes"]]
+    return {**value, "routes": routes}
+
+
+def _with_accept(project: Project) -> Project:
+    """Let routes that name nobody accept the project's own tokens."""
+    if not project.tokens:
+        return project
+    routes = tuple(
+        replace(route, accept=(rules.GATEWAY,)) if route.auth != "none" and not route.accept else route
+        for route in project.routes
+    )
+    return replace(project, routes=routes)
+
+
+def _line(read: Document, where: Where) -> int:
+    """Return the line of *where*; of a key that came from `defaults`, the line there."""
+    if where not in read.lines and len(where) > 2 and where[0] == "routes":  # noqa: PLR2004  # ("routes", number, key…)
+        inherited = ("defaults", *where[2:])
+        if inherited in read.lines:
+            return read.line(inherited)
+    return read.line(where)
+
+
+def _words(error: vol.Invalid) -> str:
+    where = ".".join(str(part) for part in error.path) or "the file"
+    if error.error_message == "extra keys not allowed":
+        return f"{where}: unknown key{_near(str(error.path[-1]), error.path)}"
+    if error.error_message == "required key not provided":
+        return f"{where}: this key is missing"
+    return f"{where}: {error.error_message}"
+
+
+def _near(key: str, path: list[Any]) -> str:
+    known = keys_of(Route) if path[0] == "routes" else keys_of(Project)
+    near = get_close_matches(key, known, 1)
+    return f" (did you mean '{near[0]}'?)" if near else ""

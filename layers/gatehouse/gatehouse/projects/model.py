@@ -1,0 +1,194 @@
+"""What a project file may say. A key with `later=True` is understood and refused: nothing obeys it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import voluptuous as vol
+
+from gatehouse.projects import checks
+from gatehouse.projects.schema import count, flag, key, listing, mapping, of, one_of, text
+
+SECURITY_DEFAULT = "required"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cors:
+    """Which web pages may read the answers (Fetch Standard, section 3.2)."""
+
+    origins: tuple[str, ...] = key(listing(checks.origin, least=1))
+    headers: tuple[str, ...] = key(listing(checks.header), ("Authorization", "Content-Type"))
+    methods: tuple[str, ...] = key(listing(one_of(*checks.METHODS), least=1), checks.METHODS)
+    expose: tuple[str, ...] = key(listing(checks.header), ("X-Request-Id",))
+    max_age: float = key(checks.lifetime, 86_400.0)
+    credentials: bool = key(flag, default=False)
+    local_origins: tuple[str, ...] = key(listing(text), (), later=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tokens:
+    """The tokens that the gateway issues for this project."""
+
+    issuer: str = key(text)
+    audience: str = key(text)
+    ttl: float = key(checks.lifetime, 3600.0)
+    elevated: tuple[str, ...] = key(listing(checks.name), ())
+    guest_routes: tuple[str, ...] = key(listing(checks.name), ())
+    login_route: str = key(checks.name, "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    """How many requests in how long, counted by what."""
+
+    requests: int = key(count)
+    per: float = key(checks.duration)
+    by: str = key(one_of("ip", "subject", "organization", "key"), "ip")
+    burst: int = key(count, 1)
+    shadow: bool = key(flag, default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cache:
+    """How long answers that say nothing themselves are kept, and for whom."""
+
+    ttl: float = key(checks.duration)
+    by: str = key(one_of("organization", "subject", "public"), "subject")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Streaming:
+    """The limits of a streamed answer."""
+
+    keep_alive: float = key(checks.duration, 15.0)
+    idle: float = key(checks.duration, 60.0)
+    total: float = key(checks.duration, 300.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """How many tokens of a model may be used in how long."""
+
+    tokens: int = key(count)
+    per: float = key(checks.duration)
+    by: str = key(one_of("subject", "organization", "key"), "subject")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Organization:
+    """Where organisations are asked for."""
+
+    session: str = key(text)
+    api_key: str = key(text)
+    headers: Mapping[str, Any] = key(mapping(checks.set_header), {})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JwksProvider:
+    """Tokens of another issuer, whose keys are at a URL."""
+
+    type: str = key(one_of("jwks"))
+    issuer: str = key(text)
+    audience: str = key(text)
+    jwks_url: str = key(text)
+    headers: tuple[str, ...] = key(listing(checks.header), ())
+    cookie: str = key(text, "")
+    require: tuple[str, ...] = key(listing(text), ())
+    cache: float = key(checks.duration, 3600.0)
+    retry: tuple[float, ...] = key(listing(checks.duration), ())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionProvider:
+    """A session cookie that an auth service knows."""
+
+    type: str = key(one_of("session"))
+    cookie: str = key(text)
+    url: str = key(text)
+    cache: float = key(checks.duration, 30.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiKeyProvider:
+    """An API key that an auth service knows."""
+
+    type: str = key(one_of("api_key"))
+    prefix: str = key(text)
+    url: str = key(text)
+    headers: tuple[str, ...] = key(listing(checks.header), ("x-api-key",))
+    bearer: bool = key(flag, default=False)
+    cache: float = key(checks.duration, 30.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnonymousProvider:
+    """A token for visitors who have nothing to show."""
+
+    type: str = key(one_of("anonymous"))
+    ttl: float = key(checks.lifetime, 3600.0)
+    url: str = key(text, "")
+
+
+Provider = JwksProvider | SessionProvider | ApiKeyProvider | AnonymousProvider
+PROVIDERS: Mapping[str, type[Provider]] = {
+    "jwks": JwksProvider,
+    "session": SessionProvider,
+    "api_key": ApiKeyProvider,
+    "anonymous": AnonymousProvider,
+}
+
+
+def provider(value: Any) -> Provider:
+    """Take a provider, of the kind that its `type` names."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in PROVIDERS:
+        raise vol.Invalid(f"expected a provider with a type: one of {', '.join(PROVIDERS)}", path=["type"])
+    model: type[Provider] = PROVIDERS[kind]
+    return of(model)(value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """One path of the gateway and what happens to requests on it."""
+
+    name: str = key(checks.name)
+    path: str = key(checks.path, "")
+    paths: tuple[str, ...] = key(listing(checks.path, least=1), ())
+    upstream: str | None = key(checks.upstream)
+    methods: tuple[str, ...] = key(listing(one_of(*checks.METHODS), least=1), checks.METHODS)
+    auth: str = key(one_of("required", "optional", "none"), SECURITY_DEFAULT)
+    accept: tuple[str, ...] = key(listing(checks.name, least=1), ())
+    strip_prefix: bool = key(flag, default=True)
+    timeout: float = key(checks.duration, 25.0)
+    limit: tuple[str, ...] = key(checks.one_or_more(checks.name), (), later=True)
+    cache: Cache | None = key(of(Cache), None, later=True)
+    claims: Mapping[str, Any] = key(mapping(vol.Any(str, [str])), {}, later=True)
+    set_headers: Mapping[str, Any] = key(mapping(checks.set_header), {}, later=True)
+    public: tuple[str, ...] = key(listing(checks.public), (), later=True)
+    organization: str = key(one_of("required", "optional", "none"), "none", later=True)
+    revocation: str = key(one_of("normal", "strict"), "normal", later=True)
+    health: str = key(checks.path, "", later=True)
+    streaming: bool | Streaming = key(vol.Any(flag, of(Streaming)), default=False, later=True)
+    errors: str = key(one_of("gatehouse", "openai"), "gatehouse", later=True)
+    budget: Budget | None = key(of(Budget), None, later=True)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Every path that this route answers to, as the project file writes them."""
+        return self.paths or (self.path,)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Project:
+    """One project file."""
+
+    project: str = key(checks.name)
+    cors: Cors | None = key(of(Cors), None)
+    tokens: Tokens | None = key(of(Tokens), None)
+    providers: Mapping[str, Provider] = key(mapping(provider), {}, later=True)
+    limits: Mapping[str, Limit] = key(mapping(of(Limit)), {}, later=True)
+    organization: Organization | None = key(of(Organization), None, later=True)
+    defaults: Mapping[str, Any] = key(dict, {})
+    routes: tuple[Route, ...] = key(listing(of(Route), least=1))

@@ -1,0 +1,109 @@
+"""What must hold within one project file and between all of them, beyond the form of each key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+
+from gatehouse.projects.checks import RESERVED
+from gatehouse.projects.document import Where
+from gatehouse.projects.model import Cors, Project, Route, Tokens
+
+Finding = tuple[Where, str]
+GATEWAY = "gateway"
+
+
+def within(project: Project) -> Iterator[Finding]:
+    """Yield what is wrong inside *project*."""
+    names = [route.name for route in project.routes]
+    if project.cors:
+        yield from _cors(project.cors)
+    if project.tokens:
+        yield from _tokens(project.tokens, names)
+    for number, route in enumerate(project.routes):
+        if names.index(route.name) != number:
+            yield ("routes", number, "name"), f"another route of this file is called '{route.name}'"
+        for where, message in _route(route, project):
+            yield ("routes", number, *where), message
+
+
+def _cors(cors: Cors) -> Iterator[Finding]:
+    if "*" in cors.origins and len(cors.origins) > 1:
+        yield ("cors", "origins"), "'*' is every origin: leave the others out, or leave '*' out"
+    if "*" in cors.origins and cors.credentials:
+        yield (
+            ("cors", "credentials"),
+            "credentials need a list of origins: '*' would let every web page act as the user",
+        )
+
+
+def _tokens(tokens: Tokens, names: list[str]) -> Iterator[Finding]:
+    for guest in tokens.guest_routes:
+        if guest in tokens.elevated:
+            yield ("tokens", "guest_routes"), f"'{guest}' is elevated: a guest would be let into every route"
+        elif guest not in names:
+            yield ("tokens", "guest_routes"), f"no route of this file is called '{guest}'"
+    if tokens.login_route and tokens.login_route not in {*tokens.elevated, *names}:
+        yield (
+            ("tokens", "login_route"),
+            f"'{tokens.login_route}' is neither a route of this file nor elevated",
+        )
+    if not tokens.login_route and not tokens.elevated:
+        yield ("tokens",), "say which route logins get: login_route, or a first name in elevated"
+
+
+def _route(route: Route, project: Project) -> Iterator[Finding]:
+    if bool(route.path) == bool(route.paths):
+        yield (), f"route '{route.name}' needs either 'path' or 'paths'"
+    for pattern in route.patterns:
+        first = pattern[1:].partition("/")[0]
+        if first in RESERVED:
+            yield ("path" if route.path else "paths",), f"'/{first}' belongs to the gateway itself; choose another path"
+    if route.auth != "none" and not route.accept and not project.tokens:
+        yield (), f"route '{route.name}' needs 'accept' (who may call), or 'auth: none' if anyone may"
+    yield from _accept(route, project)
+
+
+def _accept(route: Route, project: Project) -> Iterator[Finding]:
+    for accepted in route.accept:
+        if accepted == GATEWAY and not project.tokens:
+            yield ("accept",), "'gateway' accepts the tokens of this file's 'tokens', and there is none"
+        elif accepted != GATEWAY and accepted not in project.providers:
+            yield ("accept",), f"there is no provider '{accepted}'; there is 'gateway' and what 'providers' names"
+
+
+def between(projects: list[tuple[str, Project]]) -> Iterator[tuple[str, Where, str]]:
+    """Yield what is wrong between *projects*, each with the name of its file."""
+    seen: dict[str, str] = {}
+    for file, project in projects:
+        for number, route in enumerate(project.routes):
+            for pattern in route.patterns:
+                form = shape(pattern)
+                owner = f"'{route.name}' of {project.project}"
+                if form in seen:
+                    yield (
+                        file,
+                        ("routes", number),
+                        f"{owner} has the path {pattern}, which {seen[form]} has already",
+                    )
+                else:
+                    seen[form] = owner
+    for (_, one), (file, other) in combinations(projects, 2):
+        if one.project == other.project:
+            yield file, ("project",), f"another file is already the project '{one.project}'"
+        if one.tokens and other.tokens and _same_tokens(one.tokens, other.tokens):
+            yield (
+                file,
+                ("tokens",),
+                f"project '{one.project}' has the same issuer and audience: tokens of one would open the other",
+            )
+
+
+def shape(pattern: str) -> str:
+    """Return *pattern* without its one trailing difference: two patterns of one shape match the same paths."""
+    return re.sub(r"\{version\}", "{}", pattern)
+
+
+def _same_tokens(one: Tokens, other: Tokens) -> bool:
+    return (one.issuer, one.audience) == (other.issuer, other.audience)

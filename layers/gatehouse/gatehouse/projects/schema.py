@@ -1,0 +1,129 @@
+"""Checked, frozen dataclasses: a field says once what it is called, what it takes and its default.
+
+The checking is voluptuous, which finds all mistakes at once and costs a cold start 15 ms (pydantic: 100).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, Field, field, fields
+from typing import Any, TypeVar
+
+import voluptuous as vol
+
+T = TypeVar("T")
+Check = Callable[[Any], Any]
+
+_CHECK = "gatehouse.check"
+_LATER = "gatehouse.later"
+
+
+def key(check: Any, default: Any = MISSING, *, later: bool = False) -> Any:
+    """Declare a field of a model: its *check*, its *default*, and whether nothing obeys it yet (*later*)."""
+    metadata = {_CHECK: check, _LATER: later}
+    if default == {}:
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata) if default is not MISSING else field(metadata=metadata)
+
+
+def of(model: type[T]) -> Callable[[Any], T]:
+    """Return the check that takes a mapping with the keys of *model* and makes one."""
+    declared = [f for f in fields(model) if _CHECK in f.metadata]  # type: ignore[arg-type]  # T is a dataclass
+    schema = vol.Schema({(vol.Required if _needed(f) else vol.Optional)(f.name): f.metadata[_CHECK] for f in declared})
+    later = frozenset(f.name for f in declared if f.metadata[_LATER])
+
+    def check(value: Any) -> T:
+        if not isinstance(value, dict):
+            raise vol.Invalid("expected a mapping of keys to values")
+        problems = [vol.Invalid("is not supported yet", path=[name]) for name in value if name in later]
+        try:
+            made = schema(value)
+        except vol.MultipleInvalid as error:
+            raise vol.MultipleInvalid([*problems, *error.errors]) from error
+        if problems:
+            raise vol.MultipleInvalid(problems)
+        return model(**made)
+
+    return check
+
+
+def _needed(declared: Field[Any]) -> bool:
+    return declared.default is MISSING and declared.default_factory is MISSING
+
+
+def keys_of(model: type) -> tuple[str, ...]:
+    """Return the names of the keys that *model* takes."""
+    return tuple(f.name for f in fields(model) if _CHECK in f.metadata)
+
+
+def text(value: Any) -> str:
+    """Take a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise vol.Invalid("expected a text")
+    return value
+
+
+def flag(value: Any) -> bool:
+    """Take true or false."""
+    if not isinstance(value, bool):
+        raise vol.Invalid("expected true or false")
+    return value
+
+
+def count(value: Any) -> int:
+    """Take a whole number above zero."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise vol.Invalid("expected a whole number above zero")
+    return value
+
+
+def matching(pattern: str, what: str) -> Check:
+    """Take a text that *pattern* matches whole; *what* says so in words."""
+    matches = vol.Match(rf"\A(?:{pattern})\Z", msg=f"expected {what}")
+    return lambda value: matches(text(value))
+
+
+def one_of(*values: str) -> Check:
+    """Take one of *values*."""
+    allowed = frozenset(values)
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str) or value not in allowed:
+            raise vol.Invalid(f"expected one of {', '.join(values)}")
+        return value
+
+    return check
+
+
+def listing(item: Any, *, least: int = 0) -> Check:
+    """Take a list of *item*, with no item twice, as a tuple."""
+
+    def check(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or len(value) < least:
+            raise vol.Invalid("expected a list" + (f" of at least {least}" if least else ""))
+        made = _each(item, value)
+        if len({repr(one) for one in made}) < len(made):
+            raise vol.Invalid("expected no item twice")
+        return made
+
+    return check
+
+
+def _each(item: Check, values: list[Any]) -> tuple[Any, ...]:
+    """Check every value, and say what is wrong with all of them (voluptuous stops at the first deep one)."""
+    made: list[Any] = []
+    problems: list[vol.Invalid] = []
+    for number, value in enumerate(values):
+        try:
+            made.append(item(value))
+        except vol.Invalid as error:
+            error.prepend([number])
+            problems.extend(error.errors if isinstance(error, vol.MultipleInvalid) else [error])
+    if problems:
+        raise vol.MultipleInvalid(problems)
+    return tuple(made)
+
+
+def mapping(item: Any) -> Check:
+    """Take a mapping from names to *item*."""
+    return vol.Schema({vol.All(str, vol.Length(min=1)): item})

@@ -1,0 +1,72 @@
+"""The environment of a function, read once, as one frozen value. `docs/settings.md` explains each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENTS = ("local", "dev", "staging", "prod")
+UPSTREAM_CLIENTS = ("streaming", "buffered")
+MOST_REQUEST_BYTES = 10 * 1024 * 1024
+
+
+class SettingsError(Exception):
+    """The environment has values that the gateway cannot work with; the message names them all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the deployment decides: names of stores, where the project files lie, sizes.
+
+    Attributes:
+        environment: one of ENVIRONMENTS; the strictest, `prod`, unless said otherwise.
+        projects_dir: the folder with the project files.
+        secret_arn: the Secrets Manager secret with the key ring.
+        admins_bucket: the S3 bucket with the admin records; only login has it.
+        upstream_client: `streaming` (aiohttp) where requests run side by side, `buffered` (urllib3)
+            where a function serves one at a time.
+        max_request_bytes: the longest request body, in bytes.
+    """
+
+    environment: str = "prod"
+    projects_dir: Path = Path("/opt/projects")
+    secret_arn: str = ""
+    admins_bucket: str = ""
+    upstream_client: str = "streaming"
+    max_request_bytes: int = MOST_REQUEST_BYTES
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from *environ*; an empty variable counts as unset.
+
+    Raises:
+        SettingsError: some values are wrong; the message lists every one.
+    """
+    problems: list[str] = []
+
+    def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = environ.get(name) or default
+        if value not in allowed:
+            problems.append(f"{name} is '{value}'; it must be one of {', '.join(allowed)}")
+        return value
+
+    settings = Settings(
+        environment=choice("ENVIRONMENT", "prod", ENVIRONMENTS),
+        projects_dir=Path(environ.get("PROJECTS_DIR") or "/opt/projects"),
+        secret_arn=environ.get("GATEWAY_SECRET_ARN", ""),
+        admins_bucket=environ.get("ADMINS_BUCKET", ""),
+        upstream_client=choice("UPSTREAM_CLIENT", "streaming", UPSTREAM_CLIENTS),
+        max_request_bytes=_size(environ, "MAX_REQUEST_BYTES", MOST_REQUEST_BYTES, problems),
+    )
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return settings
+
+
+def _size(environ: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_REQUEST_BYTES):
+        problems.append(f"{name} is '{text}'; it must be a number of bytes from 1 to {MOST_REQUEST_BYTES}")
+        return default
+    return int(text)

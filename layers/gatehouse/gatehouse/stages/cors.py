@@ -1,0 +1,34 @@
+"""Answer preflights, and make answers readable by the web pages that may read them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gatehouse import cors as rules
+from gatehouse.call import Call, Handler, Reply, Stage
+from gatehouse.projects.model import Cors
+
+NO_CONTENT = 204
+
+
+def cors(policy: Cors) -> Stage:
+    """Return the stage that keeps *policy*; OPTIONS ends here, whatever asks."""
+
+    async def cors(call: Call, forward: Handler) -> Reply:
+        origin = call.headers.get("origin")
+        if call.method == "OPTIONS":
+            return Reply(status=NO_CONTENT, headers=rules.preflight(policy, origin))
+        reply = await forward(call)
+        return replace(reply, headers=rules.opened(reply.headers, policy, origin))
+
+    return cors
+
+
+def cors_of_any(policies: tuple[Cors, ...]) -> Stage:
+    """Return the stage for answers that belong to no project: it lets in whom any project lets in."""
+
+    async def cors_of_any(call: Call, forward: Handler) -> Reply:
+        policy = rules.admitting(policies, call.headers.get("origin"))
+        return await (cors(policy)(call, forward) if policy else forward(call))
+
+    return cors_of_any

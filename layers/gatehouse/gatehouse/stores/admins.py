@@ -1,0 +1,97 @@
+"""Admin records: one S3 object per administrator, `auth/admins/{username}.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from gatehouse.stores.clients import client
+
+PREFIX = "auth/admins/"
+
+
+class RecordError(Exception):
+    """A record is there and is not one: nobody can log in by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminRecord:
+    """What is kept of an administrator. `etag` is the version that was read."""
+
+    username: str
+    role: str
+    hash: str = field(repr=False)
+    salt: str = field(default="", repr=False)
+    etag: str = ""
+
+
+class AdminRecords:
+    """The records in one bucket. Every method blocks; call it from a thread."""
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    def get(self, username: str) -> AdminRecord | None:
+        """Return the record of *username*, which must be a valid one; None if there is none.
+
+        Raises:
+            RecordError: the record is broken.
+            botocore.exceptions.BotoCoreError, ClientError: S3 did not answer as it should.
+        """
+        s3 = client("s3")
+        try:
+            answer = s3.get_object(Bucket=self._bucket, Key=_key(username))
+        except s3.exceptions.NoSuchKey:
+            return None
+        return _record(username, answer["Body"].read(64 * 1024), answer["ETag"])
+
+    def replace(self, record: AdminRecord) -> bool:
+        """Write *record* over the version it was read from; False if somebody was faster."""
+        s3 = client("s3")
+        try:
+            s3.put_object(
+                Bucket=self._bucket,
+                Key=_key(record.username),
+                Body=document(record),
+                ContentType="application/json",
+                IfMatch=record.etag,
+            )
+        except s3.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in {409, 412}:
+                return False
+            raise
+        return True
+
+
+def document(record: AdminRecord) -> bytes:
+    """Return *record* as its object holds it."""
+    fields = {"username": record.username, "salt": record.salt, "hash": record.hash, "role": record.role}
+    return json.dumps(fields).encode()
+
+
+def _key(username: str) -> str:
+    return f"{PREFIX}{username}.json"
+
+
+def _record(username: str, data: bytes, etag: str) -> AdminRecord:
+    try:
+        fields: Any = json.loads(data)
+        record = AdminRecord(
+            username=_text(fields["username"]),
+            role=_text(fields["role"]),
+            hash=_text(fields["hash"]),
+            salt=str(fields.get("salt") or ""),
+            etag=etag,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"the record {_key(username)} is not an admin record") from error
+    if record.username != username:
+        raise RecordError(f"the record {_key(username)} is somebody else's")
+    return record
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected a text")
+    return value

@@ -1,0 +1,149 @@
+"""The client for a Lambda function that serves one request at a time and answers whole: `http.client`.
+
+It costs a cold start nothing that is not loaded anyway, where aiohttp costs 200 ms; see
+`docs/decisions/0003-two-upstream-clients.md`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import select
+import socket
+import ssl
+import time
+from collections import defaultdict
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from gatehouse.call import Reply
+from gatehouse.errors import ResponseTooLargeError, UpstreamTimeoutError, UpstreamUnreachableError
+from gatehouse.headers import Headers
+from gatehouse.lambda_answer import MOST_ANSWER_BYTES, fits
+from gatehouse.upstreams import Outbound, UnansweredError
+
+CONNECT_S = 5.0
+KEPT_IDLE_S = 15.0
+BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+FINAL_STATUS = 200
+
+Place = tuple[str, str, int]
+
+
+class BufferedUpstream:
+    """Keeps idle connections, and runs each exchange in a thread, so that a deadline is a deadline."""
+
+    def __init__(self) -> None:
+        self._idle: defaultdict[Place, list[tuple[http.client.HTTPConnection, float]]] = defaultdict(list)
+
+    async def send(self, outbound: Outbound) -> Reply:
+        """Send *outbound* once; see `Upstream.send`."""
+        url = urlsplit(outbound.url)
+        place = (url.scheme, url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
+        target = outbound.url[outbound.url.index("/", len(url.scheme) + 3) :]
+        connection = self._taken(place) or self._made(place, outbound.timeout_s)
+        exchange = asyncio.get_running_loop().run_in_executor(None, _exchange, connection, outbound, target)
+        try:
+            reply, reusable = await asyncio.wait_for(asyncio.shield(exchange), outbound.timeout_s)
+        except BaseException as error:
+            exchange.add_done_callback(_forget)
+            _abort(connection)
+            if isinstance(error, TimeoutError):
+                raise UpstreamTimeoutError from error
+            raise
+        if reusable:
+            self._idle[place].append((connection, time.monotonic()))
+        else:
+            connection.close()
+        return reply
+
+    async def close(self) -> None:
+        """Close every idle connection."""
+        for kept in self._idle.values():
+            for connection, _ in kept:
+                connection.close()
+        self._idle.clear()
+
+    def _taken(self, place: Place) -> http.client.HTTPConnection | None:
+        """Return an idle connection that the upstream has not closed, also while this process was frozen."""
+        kept = self._idle[place]
+        while kept:
+            connection, since = kept.pop()
+            if time.monotonic() - since < KEPT_IDLE_S and not _dropped(connection):
+                return connection
+            connection.close()
+        return None
+
+    def _made(self, place: Place, timeout_s: float) -> http.client.HTTPConnection:
+        scheme, host, port = place
+        connect_s = min(CONNECT_S, timeout_s)
+        if scheme == "https":
+            return http.client.HTTPSConnection(host, port, timeout=connect_s, context=self._tls)
+        return http.client.HTTPConnection(host, port, timeout=connect_s)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()  # 40 ms: one per process
+
+
+def _exchange(connection: http.client.HTTPConnection, outbound: Outbound, target: str) -> tuple[Reply, bool]:
+    """Send one request and read its whole answer; say whether the connection can carry another."""
+    deadline = time.monotonic() + outbound.timeout_s
+    try:
+        if connection.sock is None:
+            connection.connect()
+        connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        connection.putrequest(outbound.method, target, skip_accept_encoding=True)
+        for name, value in outbound.headers:
+            connection.putheader(name, value.encode("latin-1"))
+        if outbound.body or outbound.method not in BODILESS:
+            connection.putheader("content-length", str(len(outbound.body)))
+        connection.endheaders(outbound.body or None)
+        response = connection.getresponse()
+    except TimeoutError as error:
+        raise UpstreamTimeoutError from error
+    except (http.client.RemoteDisconnected, OSError) as error:
+        raise UnansweredError from error
+    except http.client.HTTPException as error:
+        raise UpstreamUnreachableError from error
+    return _answer(response), not response.will_close
+
+
+def _answer(response: http.client.HTTPResponse) -> Reply:
+    if response.status < FINAL_STATUS:
+        raise UpstreamUnreachableError
+    try:
+        body = response.read(MOST_ANSWER_BYTES + 1)
+    except TimeoutError as error:
+        raise UpstreamTimeoutError from error
+    except (OSError, http.client.HTTPException) as error:
+        raise UpstreamUnreachableError from error
+    expected = response.length  # what is left of Content-Length; None where the answer has none
+    if len(body) <= MOST_ANSWER_BYTES and expected and response.headers.get("content-length"):
+        raise UpstreamUnreachableError  # it broke off: read(n) does not say so itself
+    headers = Headers(tuple((name.lower(), value) for name, value in response.headers.items()))
+    if not fits(body, headers.get("content-type"), headers.get("content-encoding")):
+        raise ResponseTooLargeError
+    response.read()  # the end of a chunked body, so that the connection can be used again
+    return Reply(status=response.status, headers=headers, body=body)
+
+
+def _dropped(connection: http.client.HTTPConnection) -> bool:
+    """Say whether an idle connection has something to read: its end, or bytes nobody asked for."""
+    try:
+        return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
+
+
+def _abort(connection: http.client.HTTPConnection) -> None:
+    """Wake the thread that is waiting on *connection*, by ending the connection under it."""
+    try:
+        if connection.sock is not None:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
+def _forget(exchange: asyncio.Future[tuple[Reply, bool]]) -> None:
+    exchange.exception()

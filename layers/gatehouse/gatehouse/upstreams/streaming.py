@@ -1,0 +1,121 @@
+"""The client for hosts that serve many requests at once: aiohttp, whose answers can be streams."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from aiohttp.client_middlewares import ClientHandlerType
+from yarl import URL
+
+from gatehouse.call import Body, Reply
+from gatehouse.errors import UpstreamTimeoutError, UpstreamUnreachableError
+from gatehouse.headers import from_raw
+from gatehouse.upstreams import MOST_HEADER_BYTES, Outbound, UnansweredError
+
+CONNECT_S = 5.0
+KEPT_IDLE_S = 15.0
+"""Below what upstreams commonly keep an idle connection for, so that ours is not the one found dead."""
+IDLE_S = 0.5
+MOST_CONNECTIONS = 1024
+WHOLE_BYTES = 256 * 1024
+"""Answers that say they are at most this long are read whole: a break-off is then a 502, not a cut."""
+NOT_OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class StreamingUpstream:
+    """One aiohttp session per event loop, made when the loop first sends something."""
+
+    def __init__(self) -> None:
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+        self._last_used = 0.0
+
+    async def send(self, outbound: Outbound) -> Reply:
+        """Send *outbound* once; see `Upstream.send`."""
+        session = await self._session()
+        try:
+            response = await session.request(
+                outbound.method,
+                URL(outbound.url, encoded=True),
+                headers=[(name, _wire(value)) for name, value in outbound.headers],
+                data=outbound.body or None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=outbound.timeout_s, sock_connect=CONNECT_S),
+            )
+            body = await _whole(response)
+        except TimeoutError as error:
+            raise UpstreamTimeoutError from error
+        except aiohttp.ClientConnectorError as error:
+            raise UnansweredError from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamUnreachableError from error
+        return Reply(status=response.status, headers=from_raw(response.raw_headers), body=body)
+
+    async def close(self) -> None:
+        """Close the session of the running loop."""
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        if session:
+            await session.close()
+
+    async def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None:
+            session = self._sessions[loop] = _new_session()
+        elif time.monotonic() - self._last_used > IDLE_S:
+            # A frozen process learns only now which connections its upstreams have closed: let the loop
+            # read that before a POST is written to one of them. Twice: the first turn may already have
+            # polled its sockets.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        self._last_used = time.monotonic()
+        return session
+
+
+def _new_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=KEPT_IDLE_S, ttl_dns_cache=30),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=NOT_OURS_TO_ADD,
+        max_line_size=MOST_HEADER_BYTES,
+        max_field_size=MOST_HEADER_BYTES,
+        middlewares=(_once,),
+    )
+
+
+async def _once(request: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself: what may be repeated is decided in `forward`."""
+    try:
+        return await send(request)
+    except aiohttp.ServerDisconnectedError as error:
+        if isinstance(error.message, str):
+            raise UnansweredError from error
+        raise UpstreamUnreachableError from error
+    except aiohttp.ClientConnectorError:
+        raise
+    except aiohttp.ClientOSError as error:
+        raise UnansweredError from error
+
+
+async def _whole(response: aiohttp.ClientResponse) -> Body:
+    length = response.content_length
+    if response.method == "HEAD" or (length is not None and length <= WHOLE_BYTES):
+        return await response.read()
+    return _stream(response)
+
+
+async def _stream(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    finally:
+        response.close()
+
+
+def _wire(value: str) -> str:
+    """Return *value* so that aiohttp, which encodes UTF-8, sends the bytes that came."""
+    return value if value.isascii() else value.encode("latin-1").decode("utf-8")

@@ -1,0 +1,141 @@
+"""FastAPI for the functions that are an API of their own (login, guest), with the gateway's manners.
+
+Every failure, FastAPI's own included, has the gateway's error body; every answer has its CORS and
+security headers and a request id. The headers are put on by plain ASGI: FastAPI's middleware classes
+cost 44 times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
+
+from gatehouse import edge
+from gatehouse.call import Call, Handler, Reply, pipeline
+from gatehouse.edge import App, Message, Receive, Scope, Send
+from gatehouse.errors import (
+    GatewayError,
+    InternalError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    render,
+)
+from gatehouse.headers import from_raw, to_raw
+from gatehouse.hygiene import check_request
+from gatehouse.projects.model import Cors
+from gatehouse.stages.cors import cors_of_any
+from gatehouse.stages.recover import recover
+from gatehouse.stages.security_headers import security_headers
+
+MOST_BODY_BYTES = 16 * 1024
+ROUTE = "AUTH"
+"""What the error body calls these addresses; the original systems' clients expect it."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Form(BaseModel):
+    """The body of a request: exactly these keys, of exactly these types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def create_app(title: str, policies: Callable[[], tuple[Cors, ...]]) -> tuple[FastAPI, App]:
+    """Return a FastAPI app to put routes on, and the ASGI application to serve: the same, with our manners.
+
+    Args:
+        title: what the app is called in its OpenAPI document.
+        policies: returns the CORS policies of all projects; called when a request needs them.
+    """
+    inner = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    inner.add_exception_handler(HTTPException, _refused)
+    inner.add_exception_handler(GatewayError, _failed)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await edge.application(_nothing, most_bytes=MOST_BODY_BYTES)(scope, receive, send)
+            return
+        handle = edge.application(_behind(inner, policies, scope, receive), most_bytes=MOST_BODY_BYTES)
+        await handle(scope, receive, send)
+
+    return inner, app
+
+
+async def form(request: Request, model: type[M], *, empty: M | None = None) -> M:
+    """Return the body of *request* as a *model*; *empty* is what no body at all means.
+
+    The content type is not looked at: clients of the original systems send none.
+
+    Raises:
+        InvalidRequestError: the body is not a JSON object of that form; `details` says what is wrong.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BODY_BYTES:
+            raise InvalidRequestError(f"The body is larger than the {MOST_BODY_BYTES} bytes that this address takes.")
+    if not body.strip() and empty is not None:
+        return empty
+    try:
+        return model.model_validate_json(bytes(body))
+    except ValidationError as error:
+        problems = {_place(one["loc"]): one["msg"] for one in error.errors(include_input=False, include_url=False)}
+        raise InvalidRequestError(
+            "The body is not the JSON object that this address takes.", details=problems
+        ) from None
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc)[:64] or "body"
+
+
+def _behind(inner: FastAPI, policies: Callable[[], tuple[Cors, ...]], scope: Scope, receive: Receive) -> Handler:
+    """Return the pipeline around *inner* for one request: its answer comes back as a `Reply`."""
+
+    async def end(call: Call) -> Reply:
+        check_request(call.headers)
+        started: Message = {}
+        body = bytearray()
+
+        async def take(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                started.update(message)
+            body.extend(message.get("body", b""))
+
+        await inner({**scope, "gatehouse.call": call}, receive, take)
+        return Reply(status=started["status"], headers=from_raw(started["headers"]), body=bytes(body))
+
+    async def handle(call: Call) -> Reply:
+        call.notes["route"] = ROUTE
+        stages = (security_headers, cors_of_any(policies()), recover)
+        return await pipeline(*stages, end=end)(replace(call, route=ROUTE))
+
+    return handle
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Answer for what FastAPI's router refuses."""
+    status = getattr(error, "status_code", 500)
+    headers = tuple((name.lower(), value) for name, value in (getattr(error, "headers", None) or {}).items())
+    known = {404: NotFoundError, 405: MethodNotAllowedError}
+    return await _failed(request, known.get(status, InternalError)(headers=headers))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    failure = error if isinstance(error, GatewayError) else InternalError()
+    call: Call = request.scope["gatehouse.call"]
+    call.notes["code"] = failure.code
+    reply = render(failure, call)
+    response = Response(reply.body, reply.status)
+    response.raw_headers = to_raw(reply.headers)
+    return response
+
+
+async def _nothing(_: Call) -> Reply:
+    raise InternalError

@@ -1,0 +1,77 @@
+"""Serve the whole gateway on this machine: `make run`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from gatehouse.projects import ProjectFileError
+from gatehouse.projects.load import load
+from local.house import NEVER_REAL, House, HouseError
+from local.router import router
+from local.servers import listen, serve
+
+GREETING = """\
+gatehouse: the demo administrator is {username}, password {password}
+gatehouse: try these in another terminal
+
+  curl -s -X POST {url}/auth/login -H 'Content-Type: application/json' -d '{body}'
+
+  curl -s -X POST {url}/auth/guest
+
+  curl -s {url}/build/hello?x=1 -H "Authorization: Bearer $(curl -s -X POST {url}/auth/guest | {cut})"
+"""
+CUT = r"""sed 's/.*"token":"\([^"]*\)".*/\1/'"""
+
+
+def main() -> int:
+    """Serve until SIGINT or SIGTERM; return the exit code."""
+    host = os.environ.get("HOST") or "127.0.0.1"
+    try:
+        listening = listen(host, _port())
+    except (OSError, ValueError) as error:
+        return _fail(f"cannot listen on {host}:{os.environ.get('PORT') or 3000}: {error}. Choose another with PORT=…")
+    with listening:
+        try:
+            with House() as house:
+                return _serve(house, listening, host)
+        except HouseError as error:
+            return _fail(str(error))
+        except ProjectFileError as error:
+            return _fail(f"the project files have mistakes:\n{error}")
+
+
+def _serve(house: House, listening: socket.socket, host: str) -> int:
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.pop("AWS_SESSION_TOKEN", None)
+    os.environ.update(NEVER_REAL | house.environment())
+    load(house.projects, os.environ)
+    app = router(house.template)
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{listening.getsockname()[1]}"
+
+    def ready() -> None:
+        username, password = house.admin
+        body = f'{{"username":"{username}","password":"{password}"}}'
+        print(GREETING.format(username=username, password=password, url=url, body=body, cut=CUT))
+        print(f"gatehouse: ready on {url}", flush=True)
+
+    serve(app, listening, ready)
+    return 0
+
+
+def _port() -> int:
+    text = os.environ.get("PORT") or "3000"
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):  # noqa: PLR2004  # the highest port is 65535
+        raise ValueError(f"'{text}' is not a port")
+    return int(text)
+
+
+def _fail(message: str) -> int:
+    print(f"gatehouse: {message}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

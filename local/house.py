@@ -1,0 +1,135 @@
+"""The surroundings of the functions: stores, a secret, an administrator and demo upstreams, all of this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import boto3
+
+from gatehouse import keys, passwords
+from gatehouse.accounts import USERNAME
+from gatehouse.stores.admins import PREFIX, AdminRecord, document
+from local import demo, stores, template, variables
+from local.servers import listen, served
+from local.state import kept
+
+LOOPBACK = "127.0.0.1"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+NEVER_REAL = {
+    **CREDENTIALS,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""With these in the environment boto3 finds no credentials of a person, a profile or a machine."""
+
+
+class HouseError(Exception):
+    """The local gateway cannot be set up; the message says what to change."""
+
+
+class House:
+    """Starts everything around the functions, and ends it again.
+
+    Args:
+        bind: the address that the demo upstreams and the embedded stores listen on.
+        projects: the folder of project files.
+    """
+
+    def __init__(self, bind: str = LOOPBACK, projects: Path | None = None) -> None:
+        self.bind = bind
+        self.projects = projects or Path(os.environ.get("PROJECTS") or template.ROOT / "layers/config/projects")
+        self.template = template.load()
+        self.admin = _admin()
+        self._ring = _ring(variables.secret_names(self.projects))
+        self._ports: dict[str, int] = {}
+        self._endpoint = ""
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as starting:
+            self._start_demo(starting)
+            self._endpoint = os.environ.get("AWS_ENDPOINT_URL") or self._start_moto(starting)
+            session = boto3.Session("local", "local", region_name=CREDENTIALS["AWS_REGION"])
+            stores.create(self.template, session, self._endpoint, self._ring)
+            self._seed_admin(session)
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def environment(self, host: str = LOOPBACK) -> dict[str, str]:
+        """Return the functions' variables; *host* is how they reach this machine."""
+        demos = {name: f"http://{host}:{port}" for name, port in self._ports.items()}
+        given = {name: os.environ[name] for name in self.template.environment() if os.environ.get(name)}
+        return {
+            **self.template.environment(),
+            **demos,
+            **given,
+            **CREDENTIALS,
+            "ENVIRONMENT": "local",
+            "PROJECTS_DIR": str(self.projects),
+            "AWS_ENDPOINT_URL": re.sub(r"//(127\.0\.0\.1|localhost|0\.0\.0\.0)(?=[:/]|$)", f"//{host}", self._endpoint),
+        }
+
+    def _start_demo(self, running: ExitStack) -> None:
+        """Start one demo upstream for each variable of the project files that the environment does not have."""
+        sockets = {name: listen(self.bind, 0) for name in variables.unset(self.projects, os.environ)}
+        self._ports = {name: listening.getsockname()[1] for name, listening in sockets.items()}
+        if sockets:
+            names = {port: name for name, port in self._ports.items()}
+            running.enter_context(served(demo.echo(names), list(sockets.values())))
+
+    def _start_moto(self, running: ExitStack) -> str:
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415  # a second to import, and not always needed
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per AWS call would drown the gateway's own
+        server = ThreadedMotoServer(ip_address=self.bind, port=0, verbose=False)
+        server.start()
+        running.callback(server.stop)
+        return f"http://{LOOPBACK}:{server.get_host_and_port()[1]}"
+
+    def _seed_admin(self, session: boto3.Session) -> None:
+        username, password = self.admin
+        record = AdminRecord(username=username, role="admin", hash=passwords.hashed(password))
+        session.client("s3", endpoint_url=self._endpoint).put_object(
+            Bucket=self.template.made["AdminsBucket"]["Ref"],
+            Key=f"{PREFIX}{username}.json",
+            Body=document(record),
+            ContentType="application/json",
+        )
+
+
+def _admin() -> tuple[str, str]:
+    username = os.environ.get("ADMIN_USERNAME") or "ada"
+    if not re.fullmatch(USERNAME, username):
+        raise HouseError(
+            f"ADMIN_USERNAME is '{username}'; a username is 1 to 64 of a-z 0-9 . _ - and starts with a-z 0-9"
+        )
+    password = os.environ.get("ADMIN_PASSWORD") or kept("admin-password")
+    if len(password) > passwords.LONGEST:
+        raise HouseError(f"ADMIN_PASSWORD is longer than {passwords.LONGEST} characters")
+    return username, password
+
+
+def _ring(secret_names: list[str]) -> str:
+    """Return the key ring's document: one key, current and legacy, and the named secrets."""
+    secret = os.environ.get("GATEWAY_JWT_SECRET") or kept("jwt-secret")
+    reason = keys.weakness(secret)
+    if reason:
+        raise HouseError(f"GATEWAY_JWT_SECRET {reason}")
+    named = {name: os.environ.get(name) or kept(f"secret-{name}") for name in secret_names}
+    key = {"alg": "HS256", "secret": secret, "legacy": True}
+    return json.dumps({"current": "local", "keys": {"local": key}, "secrets": named})

@@ -1,0 +1,101 @@
+"""uvicorn as we run it: httptools, no headers of its own, and no belief in what clients say of themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+GRACE_S = 1
+
+
+def config(app: Any) -> uvicorn.Config:
+    """Return how *app* is served."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        # Its default takes X-Forwarded-For from anybody on this machine.
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+class Server(uvicorn.Server):
+    """A server that says when it is ready, and that leaves signals to `serve`."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def serve(app: Any, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve *app* until SIGINT or SIGTERM."""
+    server = Server(config(app), ready)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        await server.serve(sockets=[listening])
+
+    asyncio.run(run())
+
+
+@contextlib.contextmanager
+def served(app: Any, sockets: list[socket.socket]) -> Iterator[None]:
+    """Serve *app* on *sockets* from a thread, for as long as the context lasts."""
+    server = Server(config(app))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=sockets)), daemon=True)
+    ready = threading.Event()
+    server._ready = ready.set  # noqa: SLF001  # our own class
+    thread.start()
+    ready.wait(10)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(GRACE_S + 2)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on *host* and *port* (0: any free one).
+
+    Raises:
+        OSError: the port is taken, or the host is not one of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,142 @@
+"""What `template.yaml` says, read so that nothing in it has to be written a second time for local use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = ROOT / "template.yaml"
+STACK = "gatehouse-local"
+INTRINSIC = ("Ref", "Fn::GetAtt", "Fn::Sub", "Fn::If")
+PSEUDO = {
+    "AWS::Region": "us-east-1",
+    "AWS::AccountId": "123456789012",
+    "AWS::Partition": "aws",
+    "AWS::StackName": STACK,
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms (`!Ref X`) as their long ones (`{Ref: X}`)."""
+
+
+def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]  # the only kind left
+    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One event of a function: the resource path of the REST API that reaches it."""
+
+    function: str
+    path: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """The template, with the physical ids of the resources that were made."""
+
+    body: Mapping[str, Any]
+    made: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def resources(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """Return the properties of every resource of type *kind*, by logical id."""
+        found = self.body["Resources"].items()
+        return {name: one.get("Properties", {}) for name, one in found if one["Type"] == kind}
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return every path that the API routes, and the folder of the function it goes to."""
+        return [
+            Endpoint(properties["CodeUri"], event["Properties"]["Path"], event["Properties"]["Method"].upper())
+            for properties in self.resources("AWS::Serverless::Function").values()
+            for event in properties.get("Events", {}).values()
+            if event["Type"] == "Api"
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of all functions, resolved; those without a value are left out."""
+        blocks = [self.body.get("Globals", {}).get("Function", {})]
+        blocks += self.resources("AWS::Serverless::Function").values()
+        variables: dict[str, str] = {}
+        for block in blocks:
+            for name, value in block.get("Environment", {}).get("Variables", {}).items():
+                resolved = self.resolve(value)
+                if resolved not in {None, ""}:
+                    variables[name] = str(resolved)
+        return variables
+
+    def resolve(self, value: Any) -> Any:
+        """Return *value* with its references resolved, parameters at their defaults."""
+        if isinstance(value, list):
+            return [self.resolve(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            (name, argument), *_ = value.items()
+            if name in INTRINSIC:
+                return self._intrinsic(name, argument)
+        return {key: self.resolve(item) for key, item in value.items()}
+
+    def _intrinsic(self, name: str, argument: Any) -> Any:
+        if name == "Ref":
+            return self._ref(argument)
+        if name == "Fn::GetAtt":
+            return self._get_att(argument)
+        return self._sub(argument) if name == "Fn::Sub" else self._if(argument)
+
+    def _ref(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return None
+        if name in PSEUDO:
+            return PSEUDO[name]
+        if name in self.made:
+            return self.made[name]["Ref"]
+        return self.body.get("Parameters", {}).get(name, {}).get("Default", "")
+
+    def _get_att(self, argument: Any) -> str:
+        name, _, attribute = argument.partition(".") if isinstance(argument, str) else (argument[0], "", argument[1])
+        return self.made.get(name, {}).get(attribute, "")
+
+    def _sub(self, argument: Any) -> str:
+        text = argument if isinstance(argument, str) else argument[0]
+
+        def fill(match: re.Match[str]) -> str:
+            name = match[1]
+            return str(self._get_att(name) if "." in name else self._ref(name))
+
+        return re.sub(r"\$\{([^!}]+)\}", fill, text)
+
+    def _if(self, argument: list[Any]) -> Any:
+        condition, yes, no = argument
+        return self.resolve(yes if self._holds(self.body["Conditions"][condition]) else no)
+
+    def _holds(self, condition: Any) -> bool:
+        (name, argument), *_ = condition.items()
+        if name == "Fn::Not":
+            return not self._holds(argument[0])
+        if name == "Fn::Equals":
+            one, other = (self.resolve(side) for side in argument)
+            return bool(one == other)
+        raise ValueError(f"the local reader of the template does not know {name}")
+
+
+def load(path: Path = TEMPLATE) -> Template:
+    """Read the template at *path*."""
+    return Template(yaml.load(path.read_text(), Loader=_Loader))  # noqa: S506  # a SafeLoader with more tags

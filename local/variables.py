@@ -1,0 +1,26 @@
+"""The `${NAME}` and `${secret:NAME}` of project files: from the environment, or made up for local use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET = re.compile(r"\$\{secret:([A-Za-z0-9_]+)\}")
+
+
+def unset(folder: Path, environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that the project files in *folder* name and *environ* does not have."""
+    return sorted(name for name in _found(folder, _VARIABLE) if not environ.get(name))
+
+
+def secret_names(folder: Path) -> list[str]:
+    """Return the secrets that the project files in *folder* name."""
+    return sorted(_found(folder, _SECRET))
+
+
+def _found(folder: Path, form: re.Pattern[str]) -> set[str]:
+    texts = (file.read_text(errors="replace") for file in [*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    uncommented = ("\n".join(line.partition(" #")[0] for line in text.splitlines()) for text in texts)
+    return {name for text in uncommented for name in form.findall(text)}
