@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import socket
 import sys
 
-from gatehouse.projects import ProjectFileError
+from gatehouse.projects import ProjectFileError, Projects
 from gatehouse.projects.load import load
 from local.house import NEVER_REAL, House, HouseError
 from local.router import router
@@ -14,13 +16,15 @@ from local.servers import listen, serve
 
 GREETING = """\
 gatehouse: the demo administrator is {username}, password {password}
-gatehouse: try these in another terminal
-
-  curl -s -X POST {url}/auth/login -H 'Content-Type: application/json' -d '{body}'
-
+gatehouse: paste these into another terminal
+"""
+LOGIN = """
+  curl -s -X POST {url}/auth/login -H 'Content-Type: application/json' -d {body}
+"""
+GUEST = """
   curl -s -X POST {url}/auth/guest
 
-  curl -s {url}/build/hello?x=1 -H "Authorization: Bearer $(curl -s -X POST {url}/auth/guest | {cut})"
+  curl -s '{url}{path}/hello?x=1' -H "Authorization: Bearer $(curl -s -X POST {url}/auth/guest | {cut})"
 """
 CUT = r"""sed 's/.*"token":"\([^"]*\)".*/\1/'"""
 
@@ -45,20 +49,33 @@ def main() -> int:
 def _serve(house: House, listening: socket.socket, host: str) -> int:
     os.environ.pop("AWS_PROFILE", None)
     os.environ.pop("AWS_SESSION_TOKEN", None)
-    os.environ.update(NEVER_REAL | house.environment())
-    load(house.projects, os.environ)
+    # The template's choice is for one request at a time; here they run side by side, and stream.
+    client = os.environ.get("UPSTREAM_CLIENT") or "streaming"
+    os.environ.update(NEVER_REAL | house.environment() | {"UPSTREAM_CLIENT": client})
+    projects = load(house.projects, os.environ)
     app = router(house.template)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listening.getsockname()[1]}"
 
     def ready() -> None:
-        username, password = house.admin
-        body = f'{{"username":"{username}","password":"{password}"}}'
-        print(GREETING.format(username=username, password=password, url=url, body=body, cut=CUT))
+        print(greeting(projects, url, *house.admin))
         print(f"gatehouse: ready on {url}", flush=True)
 
     serve(app, listening, ready)
     return 0
+
+
+def greeting(projects: Projects, url: str, username: str, password: str) -> str:
+    """Return what somebody new can paste: commands that work with the project files that are served."""
+    text = GREETING.format(username=username, password=password)
+    issuing = [project for project in projects.all if project.tokens]
+    if len(issuing) != 1:
+        return text
+    body = shlex.quote(json.dumps({"username": username, "password": password}))
+    text += LOGIN.format(url=url, body=body)
+    guests = issuing[0].tokens.guest_routes if issuing[0].tokens else ()
+    path = next((route.patterns[0] for route in issuing[0].routes if route.name in guests[:1]), "")
+    return text + GUEST.format(url=url, path=path, cut=CUT) if path else text
 
 
 def _port() -> int:

@@ -33,7 +33,7 @@ def load_function(folder: str) -> Any:
 def router(template: Template, load: Callable[[str], Any] = load_function) -> App:
     """Return the application that hands each request to the function that the template routes it to."""
     endpoints = sorted(template.endpoints(), key=_rank)
-    modules = {endpoint.function: load(endpoint.function) for endpoint in endpoints}
+    modules = {folder: load(folder) for folder in {endpoint.function for endpoint in endpoints}}
     unrouted = edge.application(pipeline(security_headers, recover, end=_not_found), most_bytes=1)
 
     async def close() -> None:

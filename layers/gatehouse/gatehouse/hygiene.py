@@ -6,6 +6,7 @@ as one, and that is how identity headers have been smuggled past gateways (CVE-2
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from gatehouse.errors import InvalidRequestError
@@ -30,11 +31,19 @@ OURS_BY_PREFIX = ("x-forwarded-", "x-gateway-", "x-internal-", "x-envoy-")
 SINGLE = ("authorization", "content-length", "content-type", "host")
 """Fields that decide something, and so may be said only once (RFC 9110 section 5.3)."""
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110 section 5.6.2."""
+
 
 @lru_cache(maxsize=4096)
 def spelling(name: str) -> str:
     """Return the one spelling of *name* that names are compared in."""
     return name.lower().replace("_", "-").replace(".", "-")
+
+
+@lru_cache(maxsize=4096)
+def _is_name(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -70,13 +79,15 @@ def check_request(headers: Headers) -> None:
     """Refuse fields that two servers could read in two ways.
 
     Raises:
-        InvalidRequestError: a field that decides something was said twice, differently, or a value
-            is not UTF-8 or holds a control character (RFC 9110 section 5.5).
+        InvalidRequestError: a field that decides something was said twice, differently, a name is no
+            token, or a value is not UTF-8 or holds a control character (RFC 9110 section 5.5).
     """
     for name in SINGLE:
         if len(set(headers.get_all(name))) > 1:
             raise InvalidRequestError(f"The header '{name}' was sent more than once; send it once.")
     for name, value in headers.pairs:
+        if not _is_name(name):
+            raise InvalidRequestError("A header has a name that is none (RFC 9110 section 5.6.2).")
         if value.isascii() and value.isprintable():
             continue
         if any(char < " " and char != "\t" for char in value) or "\x7f" in value or not _is_utf8(value):

@@ -12,6 +12,7 @@ import binascii
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -99,14 +100,19 @@ class RestEvent:
 
 def lambda_function(app: App) -> LambdaFunction:
     """Return the function that Lambda calls with an event, and that always answers with our error body."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    mangum = Mangum(_whole(app), lifespan="off", custom_handlers=[RestEvent])
+
+    @cache
+    def adapter() -> tuple[Mangum, asyncio.AbstractEventLoop]:
+        # One loop for all invocations, so that connections outlive them; none where no event ever comes.
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        return Mangum(_whole(app), lifespan="off", custom_handlers=[RestEvent]), loop
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        asyncio.set_event_loop(loop)  # `asyncio.run` anywhere in the process would have taken it away
         try:
             _check(event)
+            mangum, loop = adapter()
+            asyncio.set_event_loop(loop)  # `asyncio.run` anywhere in the process would have taken it away
             return mangum(event, context)
         except GatewayError as error:
             return failure(error, getattr(context, "aws_request_id", ""))

@@ -37,6 +37,9 @@ def canonical(raw: str) -> str:
         return raw
     if not raw.startswith("/"):
         raise BadPathError("The path must start with '/'.")
+    # Before decoding: a raw byte and an escape beside it can make one character between them ('%C3' and A9).
+    if not _is_text(raw):
+        raise BadPathError("The path is not valid UTF-8.")
     if _BROKEN_ESCAPE.search(raw):
         raise BadPathError("The path holds a '%' that is not followed by two hexadecimal digits.")
     segments = raw[1:].split("/")
@@ -47,8 +50,16 @@ def canonical(raw: str) -> str:
     return quote(raw, safe=_SAFE)
 
 
+def _is_text(raw: str) -> bool:
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check(segment: str) -> None:
-    data = segment.encode("utf-8", "surrogateescape")
+    data = segment.encode()
     for _ in range(MOST_LAYERS):
         decoded = unquote_to_bytes(data)
         _check_decoded(decoded)

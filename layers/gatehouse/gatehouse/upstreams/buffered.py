@@ -44,13 +44,13 @@ class BufferedUpstream:
         connection = self._taken(place) or self._made(place, outbound.timeout_s)
         exchange = asyncio.get_running_loop().run_in_executor(None, _exchange, connection, outbound, target)
         try:
+            # Shielded: a thread cannot be cancelled. It ends by itself once its connection is gone.
             reply, reusable = await asyncio.wait_for(asyncio.shield(exchange), outbound.timeout_s)
-        except BaseException as error:
-            exchange.add_done_callback(_forget)
-            _abort(connection)
-            if isinstance(error, TimeoutError):
-                raise UpstreamTimeoutError from error
-            raise
+        except TimeoutError as error:
+            raise UpstreamTimeoutError from error
+        finally:
+            if not exchange.done():
+                _abort(connection)
         if reusable:
             self._idle[place].append((connection, time.monotonic()))
         else:
@@ -88,6 +88,15 @@ class BufferedUpstream:
 
 def _exchange(connection: http.client.HTTPConnection, outbound: Outbound, target: str) -> tuple[Reply, bool]:
     """Send one request and read its whole answer; say whether the connection can carry another."""
+    try:
+        response = _sent(connection, outbound, target)
+        return _answer(response), not response.will_close
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _sent(connection: http.client.HTTPConnection, outbound: Outbound, target: str) -> http.client.HTTPResponse:
     deadline = time.monotonic() + outbound.timeout_s
     try:
         if connection.sock is None:
@@ -99,14 +108,13 @@ def _exchange(connection: http.client.HTTPConnection, outbound: Outbound, target
         if outbound.body or outbound.method not in BODILESS:
             connection.putheader("content-length", str(len(outbound.body)))
         connection.endheaders(outbound.body or None)
-        response = connection.getresponse()
+        return connection.getresponse()
     except TimeoutError as error:
         raise UpstreamTimeoutError from error
     except (http.client.RemoteDisconnected, OSError) as error:
         raise UnansweredError from error
     except http.client.HTTPException as error:
         raise UpstreamUnreachableError from error
-    return _answer(response), not response.will_close
 
 
 def _answer(response: http.client.HTTPResponse) -> Reply:
@@ -143,7 +151,3 @@ def _abort(connection: http.client.HTTPConnection) -> None:
             connection.sock.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
-
-
-def _forget(exchange: asyncio.Future[tuple[Reply, bool]]) -> None:
-    exchange.exception()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import AsyncGenerator
 from weakref import WeakKeyDictionary
@@ -23,6 +24,7 @@ IDLE_S = 0.5
 MOST_CONNECTIONS = 1024
 WHOLE_BYTES = 256 * 1024
 """Answers that say they are at most this long are read whole: a break-off is then a 502, not a cut."""
+IN_ONE_PIECE = 64 * 1024
 NOT_OURS_TO_ADD = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -41,7 +43,7 @@ class StreamingUpstream:
                 outbound.method,
                 URL(outbound.url, encoded=True),
                 headers=[(name, _wire(value)) for name, value in outbound.headers],
-                data=outbound.body or None,
+                data=_payload(outbound.body),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=outbound.timeout_s, sock_connect=CONNECT_S),
             )
@@ -114,6 +116,11 @@ async def _stream(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, Non
             yield chunk
     finally:
         response.close()
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """Return *body* so that aiohttp writes it in pieces where it is large: in one it would hold up the loop."""
+    return io.BytesIO(body) if len(body) > IN_ONE_PIECE else body or None
 
 
 def _wire(value: str) -> str:

@@ -1,0 +1,58 @@
+"""The events in `events/`, with what they cannot hold filled in: tokens that are good now, and a password.
+
+python -m local.events proxy-with-token --token "$TOKEN" | sam local invoke ProxyFunction --event -
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.template import ROOT
+
+FOLDER = ROOT / "events"
+PLACES = ("TOKEN", "EXPIRED_TOKEN", "PASSWORD")
+
+
+def names() -> list[str]:
+    """Return the name of every event."""
+    return sorted(file.stem for file in FOLDER.glob("*.json"))
+
+
+def load(name: str, fillings: Mapping[str, str], folder: Path = FOLDER) -> dict[str, Any]:
+    """Return the event called *name*, with `{{TOKEN}}` and the other PLACES filled from *fillings*."""
+    event: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    filled = _filled(event, fillings)
+    if not isinstance(filled, dict):
+        raise TypeError(f"the event {name} is not a JSON object")
+    return filled
+
+
+def _filled(value: Any, fillings: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(item, fillings) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, fillings) for item in value]
+    if isinstance(value, str):
+        for place in PLACES:
+            value = value.replace("{{" + place + "}}", fillings.get(place, ""))
+    return value
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print one event, filled in."""
+    parser = argparse.ArgumentParser(prog="python -m local.events", description="Print an event, filled in.")
+    parser.add_argument("name", choices=names())
+    for place in PLACES:
+        parser.add_argument(f"--{place.lower().replace('_', '-')}", default="", dest=place)
+    given = vars(parser.parse_args(arguments))
+    print(json.dumps(load(given.pop("name"), given), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Every event in `events/` through its real handler: what `sam local invoke` gets from the same files."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from local import events
+from tests.contract.conftest import PASSWORD, SECRET, check_error, invoke
+from tests.contract.upstream import Lab
+
+LOGIN, GUEST, PROXY = "LoginFunction", "GuestFunction", "ProxyFunction"
+EXPECTED: dict[str, tuple[str, int, str | None]] = {
+    "login-ok": (LOGIN, 200, None),
+    "login-wrong-password": (LOGIN, 401, "INVALID_CREDENTIALS"),
+    "login-bad-body": (LOGIN, 400, "INVALID_REQUEST"),
+    "login-wrong-method": (LOGIN, 405, "METHOD_NOT_ALLOWED"),
+    "guest": (GUEST, 200, None),
+    "guest-asks-for-auth": (GUEST, 400, "INVALID_ROUTE"),
+    "preflight": (PROXY, 204, None),
+    "proxy-without-token": (PROXY, 401, "MISSING_TOKEN"),
+    "proxy-with-token": (PROXY, 200, None),
+    "proxy-with-bad-token": (PROXY, 403, "INVALID_TOKEN"),
+    "proxy-with-expired-token": (PROXY, 403, "INVALID_TOKEN"),
+    "proxy-binary-upload": (PROXY, 200, None),
+    "proxy-dot-segments": (PROXY, 400, "BAD_PATH"),
+    "not-found": (PROXY, 404, "NOT_FOUND"),
+    "root": (PROXY, 404, "NOT_FOUND"),
+}
+"""Which function each event is for, and the status and error code that it answers."""
+
+
+def token(secret: str, *, lasts_s: int, route: str = "BUILD") -> str:
+    """Return a token of the metacogna gateway that ends in *lasts_s* seconds."""
+    now = int(time.time())
+    claims = {
+        "iss": "gateway.metacogna.ai",
+        "aud": "metacogna-clients",
+        "sub": "ada",
+        "route": route,
+        "scopes": ["admin"],
+        "iat": now + min(lasts_s, 0) - 60,
+        "exp": now + lasts_s,
+    }
+    return jwt.encode(claims, secret, algorithm="HS256")
+
+
+def fillings(secret: str, password: str) -> dict[str, str]:
+    """Return what the events' places are filled with."""
+    return {
+        "TOKEN": token(secret, lasts_s=3600),
+        "EXPIRED_TOKEN": token(secret, lasts_s=-3600),
+        "PASSWORD": password,
+    }
+
+
+def test_every_event_has_an_expectation():
+    assert sorted(EXPECTED) == events.names()
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_an_event_is_answered_as_expected(functions: dict[str, Any], name: str):
+    function, status, code = EXPECTED[name]
+    module = functions["functions/" + function.removesuffix("Function").lower()]
+    answer = invoke(module, events.load(name, fillings(SECRET, PASSWORD)))
+    if code:
+        check_error(answer, status, code)
+    assert answer.status == status
+
+
+def test_the_event_of_a_protected_request_arrives_as_the_client_sent_it(functions: dict[str, Any]):
+    event = events.load("proxy-with-token", fillings(SECRET, PASSWORD))
+    seen = invoke(functions["functions/proxy"], event).json
+    assert seen["url"].endswith("/anything/café/a%20b?q=1&q=2&name=café%20%26%20co")
+    assert seen["args"] == {"q": ["1", "2"], "name": "café & co"}
+    assert seen["headers"]["Cookie"] == "a=1; b=2"
+    assert seen["headers"]["X-Repeated"] == "one,two"
+    assert seen["origin"] == "203.0.113.7"
+    assert seen["headers"]["X-Gateway-Route"] == "BUILD"
+    assert "Authorization" not in seen["headers"]
+
+
+def test_the_event_of_an_upload_arrives_as_bytes(functions: dict[str, Any], lab: Lab):
+    event = events.load("proxy-binary-upload", {})
+    event["path"] = "/core/picture"
+    assert invoke(functions["functions/proxy"], event).status == 200
+    assert lab.last["body"] == bytes.fromhex("89504e470d0a1a0a00ff00fe80c3280d")
+    assert lab.values("content-type") == ["image/png"]
