@@ -10,6 +10,7 @@ import sys
 
 from gatehouse.projects import ProjectFileError, Projects
 from gatehouse.projects.load import load
+from gatehouse.settings import SettingsError
 from local.house import NEVER_REAL, House, HouseError
 from local.router import router
 from local.servers import listen, serve
@@ -40,7 +41,7 @@ def main() -> int:
         try:
             with House() as house:
                 return _serve(house, listening, host)
-        except HouseError as error:
+        except (HouseError, SettingsError) as error:
             return _fail(str(error))
         except ProjectFileError as error:
             return _fail(f"the project files have mistakes:\n{error}")

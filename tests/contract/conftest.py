@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import gc
 import http.client
 import json
 import threading
@@ -17,6 +15,7 @@ import httpbin
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from gatehouse import lambda_http
 from local.house import NEVER_REAL, House
 from local.router import load_function, reaches, router
 from local.servers import listen, served
@@ -165,9 +164,7 @@ def functions(house: House) -> Iterator[dict[str, Any]]:
         loaded = {folder: load_function(folder) for folder in folders}
     yield loaded
     for module in loaded.values():
-        asyncio.run(module.kit.close())
-    for loop in [one for one in gc.get_objects() if isinstance(one, asyncio.BaseEventLoop) and not one.is_running()]:
-        loop.close()
+        lambda_http.event_loop().run_until_complete(module.kit.close())
 
 
 def invoke(function: Any, event: dict[str, Any], context: Context | None = None) -> Answer:

@@ -14,9 +14,9 @@ import pytest
 from tests.contract.conftest import Answer, Send, bearer
 
 OURS = {
-    "access-control-allow-origin", "transfer-encoding", "access-control-allow-credentials", "access-control-expose-headers", "connection",
-    "content-length", "date", "keep-alive", "referrer-policy", "server", "strict-transport-security", "x-content-type-options",
-    "x-frame-options", "x-request-id",
+    "access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers", "connection",
+    "content-length", "date", "keep-alive", "referrer-policy", "server", "strict-transport-security",
+    "transfer-encoding", "x-content-type-options", "x-frame-options", "x-request-id",
 }  # fmt: skip
 """Answer headers that the gateway sets, that belong to a connection, or that differ from second to second."""
 QUOTING = {"/gzip", "/deflate", "/delay/2", "/etag/abc"}

@@ -102,18 +102,14 @@ def lambda_function(app: App) -> LambdaFunction:
     """Return the function that Lambda calls with an event, and that always answers with our error body."""
 
     @cache
-    def adapter() -> tuple[Mangum, asyncio.AbstractEventLoop]:
-        # One loop for all invocations, so that connections outlive them; none where no event ever comes.
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        return Mangum(_whole(app), lifespan="off", custom_handlers=[RestEvent]), loop
+    def adapter() -> Mangum:
+        return Mangum(_whole(app), lifespan="off", custom_handlers=[RestEvent])
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:
             _check(event)
-            mangum, loop = adapter()
-            asyncio.set_event_loop(loop)  # `asyncio.run` anywhere in the process would have taken it away
-            return mangum(event, context)
+            asyncio.set_event_loop(event_loop())  # `asyncio.run` anywhere in the process would have taken it away
+            return adapter()(event, context)
         except GatewayError as error:
             return failure(error, getattr(context, "aws_request_id", ""))
         except Exception as error:  # noqa: BLE001  # a crash here would be API Gateway's answer, not ours
@@ -121,6 +117,12 @@ def lambda_function(app: App) -> LambdaFunction:
             return failure(InternalError(), getattr(context, "aws_request_id", ""))
 
     return handler
+
+
+@cache
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop that all invocations of this process run on, so that connections outlive them."""
+    return asyncio.new_event_loop()
 
 
 def failure(error: GatewayError, request_id: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def of(model: type[T]) -> Callable[[Any], T]:
     """Return the check that takes a mapping with the keys of *model* and makes one."""
     declared = [f for f in fields(model) if _CHECK in f.metadata]  # type: ignore[arg-type]  # T is a dataclass
     schema = vol.Schema({(vol.Required if _needed(f) else vol.Optional)(f.name): f.metadata[_CHECK] for f in declared})
-    later = frozenset(f.name for f in declared if f.metadata[_LATER])
+    later = frozenset(f.name for f in declared if is_later(f))
 
     def check(value: Any) -> T:
         if not isinstance(value, dict):
@@ -54,6 +54,11 @@ def _needed(declared: Field[Any]) -> bool:
 def keys_of(model: type) -> tuple[str, ...]:
     """Return the names of the keys that *model* takes."""
     return tuple(f.name for f in fields(model) if _CHECK in f.metadata)
+
+
+def is_later(declared: Field[Any]) -> bool:
+    """Say whether nothing obeys the key *declared* yet."""
+    return bool(declared.metadata.get(_LATER))
 
 
 def text(value: Any) -> str:

@@ -1,0 +1,17 @@
+"""What every test leaves behind is closed here: warnings are errors."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from gatehouse import lambda_http
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _close_the_loop_of_lambda() -> Iterator[None]:
+    yield
+    lambda_http.event_loop().close()
+    gc.collect()
