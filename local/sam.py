@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 
 from local.house import NEVER_REAL, House, HouseError
@@ -93,21 +94,28 @@ def write_variables(variables: Mapping[str, str]) -> None:
 
 def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run *words* until it ends or we are interrupted; return its exit code, 0 if we were."""
-    # In a session of its own, so that Ctrl-C reaches it once, through us.
-    process = subprocess.Popen(words, env=dict(environ), cwd=ROOT, start_new_session=True)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        # SIGINT, whatever we got: at SIGTERM `sam` leaves its warm containers behind.
-        process.send_signal(signal.SIGINT)
+    # Interrupted while it builds an image, `sam` leaves a lock among the temporary files, and the next one would
+    # wait five minutes for it: each gets a folder of its own.
+    with tempfile.TemporaryDirectory(prefix="gatehouse-sam-") as folder:
+        # In a session of its own, so that Ctrl-C reaches it once, through us.
+        process = subprocess.Popen(words, env={**environ, "TMPDIR": folder}, cwd=ROOT, start_new_session=True)
         try:
-            process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        return 0
+            return process.wait()
+        except KeyboardInterrupt:
+            end(process)
+            return 0
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End `sam`, whatever signal we got ourselves: at SIGTERM it would leave its warm containers behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def serve(verb: str, more: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -23,7 +23,7 @@ class Guest(web.Form):
     project: str | None = None
 
 
-routes, app = web.create_app("Gatehouse guest", lambda: kit.projects.cors)
+routes, app = web.create_app("Gatehouse guest", kit.projects.cors)
 
 
 @routes.post("/auth/guest")

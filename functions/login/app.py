@@ -27,7 +27,7 @@ class Login(web.Form):
     project: str | None = None
 
 
-routes, app = web.create_app("Gatehouse login", lambda: kit.projects.cors)
+routes, app = web.create_app("Gatehouse login", kit.projects.cors)
 
 
 @routes.post("/auth/login")

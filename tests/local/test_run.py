@@ -193,8 +193,17 @@ def test_a_secret_of_the_original_systems_checks_their_tokens():
 
     secret = "0123456789abcdef0123456789abcdef-original"
     now = int(time.time())
-    claims = {"iss": "gateway.metacogna.ai", "aud": "metacogna-clients", "sub": "ada", "projectId": "ada", "route": "AUTH",
-              "scopes": ["admin"], "environment": "production", "iat": now, "exp": now + 600}  # fmt: skip
+    claims = {
+        "iss": "gateway.metacogna.ai",
+        "aud": "metacogna-clients",
+        "sub": "ada",
+        "projectId": "ada",
+        "route": "AUTH",
+        "scopes": ["admin"],
+        "environment": "production",
+        "iat": now,
+        "exp": now + 600,
+    }
     token = jwt.encode(claims, secret, algorithm="HS256")
     with running(GATEWAY_JWT_SECRET=secret) as run:
         assert status_of(f"{run.url}/build/x", token) == "200"

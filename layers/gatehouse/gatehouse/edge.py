@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from gatehouse import logs
 from gatehouse.call import Call, Handler, Reply
-from gatehouse.errors import InternalError, PayloadTooLargeError, render
+from gatehouse.errors import ClientGoneError, InternalError, PayloadTooLargeError, render
 from gatehouse.headers import Headers, from_raw, to_raw
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -26,10 +26,6 @@ BODILESS_STATUS = frozenset({204, 304})
 DEADLINE = "gatehouse.deadline"
 """Where a host that ends invocations puts the moment it will, on the clock of `time.monotonic`."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{8,128}")
-
-
-class ClientGoneError(Exception):
-    """The client hung up before its request was whole."""
 
 
 class CutError(Exception):
@@ -52,7 +48,7 @@ class _Body:
         return self._whole
 
     async def _read(self) -> bytes:
-        if self._declared.isdigit() and int(self._declared) > self._most_bytes:
+        if self._declared.isascii() and self._declared.isdigit() and int(self._declared) > self._most_bytes:
             raise self._too_large()
         chunks: list[bytes] = []
         size = 0

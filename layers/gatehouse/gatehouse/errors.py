@@ -18,6 +18,10 @@ REALM = 'Bearer realm="gatehouse"'
 PROBLEM = "application/problem+json"
 
 
+class ClientGoneError(Exception):
+    """The client hung up before its request was whole: there is nobody to answer."""
+
+
 class GatewayError(Exception):
     """A failure that is meant for the caller's eyes."""
 

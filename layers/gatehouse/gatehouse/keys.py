@@ -65,17 +65,18 @@ def parse(document: str) -> KeyRing:
     """
     try:
         ring = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise KeyRingError("The key ring secret is not JSON.") from error
     entries = ring.get("keys") if isinstance(ring, dict) else None
     if not isinstance(entries, dict) or not entries:
         raise KeyRingError('The key ring secret needs "keys": a JSON object with at least one key.')
     keys = {kid: _key(kid, entry, ring) for kid, entry in entries.items()}
-    if ring.get("current") not in keys:
+    current = ring.get("current")
+    if not isinstance(current, str) or current not in keys:
         raise KeyRingError('The key ring secret\'s "current" must name one of its "keys".')
     if sum(key.legacy for key in keys.values()) > 1:
         raise KeyRingError("Only one key of the key ring may be marked legacy.")
-    return KeyRing(keys[ring["current"]], keys)
+    return KeyRing(keys[current], keys)
 
 
 def _key(kid: str, entry: Any, ring: Mapping[str, Any]) -> Key:
@@ -101,6 +102,8 @@ def weakness(secret: str) -> str:
     """Return why nobody should trust *secret*, or an empty text."""
     if any(word in secret.lower() for word in PLACEHOLDERS):
         return "is a placeholder; make a secret with: openssl rand -base64 48"
+    if any("\ud800" <= char <= "\udfff" for char in secret):
+        return "holds half a character; make a secret with: openssl rand -base64 48"
     if len(secret.encode()) < LEAST_SECRET_BYTES:
         return f"is shorter than {LEAST_SECRET_BYTES} bytes; make a secret with: openssl rand -base64 48"
     if len(set(secret)) < 8:  # noqa: PLR2004  # 'aaaa…' and '12121212…' are long and still no secret

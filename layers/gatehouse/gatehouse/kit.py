@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gatehouse.errors import AuthUnavailableError
 from gatehouse.keyring import LiveKeyRing
+from gatehouse.keys import KeyRingError
 from gatehouse.projects import Projects, load
 from gatehouse.settings import Settings
 from gatehouse.tokens import Issuer, TokenVerifier
@@ -38,7 +38,7 @@ class Kit:
 
         async def fetch() -> str:
             if not arn:
-                raise AuthUnavailableError("GATEWAY_SECRET_ARN is not set.")
+                raise KeyRingError("GATEWAY_SECRET_ARN is not set.")
             from gatehouse.stores.secrets import secret_value
 
             return await secret_value(arn)

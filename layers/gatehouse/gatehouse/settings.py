@@ -66,7 +66,8 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 def _size(environ: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
     text = environ.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_REQUEST_BYTES):
+    digits = len(text) if text.isascii() and text.isdigit() else 0
+    if not (0 < digits <= len(str(MOST_REQUEST_BYTES)) and 0 < int(text) <= MOST_REQUEST_BYTES):
         problems.append(f"{name} is '{text}'; it must be a number of bytes from 1 to {MOST_REQUEST_BYTES}")
         return default
     return int(text)

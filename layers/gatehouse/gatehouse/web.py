@@ -7,18 +7,19 @@ cost 44 times as much.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from gatehouse import edge
 from gatehouse.call import Call, Handler, Reply, pipeline
 from gatehouse.edge import App, Message, Receive, Scope, Send
 from gatehouse.errors import (
+    ClientGoneError,
     GatewayError,
     InternalError,
     InvalidRequestError,
@@ -46,12 +47,12 @@ class Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def create_app(title: str, policies: Callable[[], tuple[Cors, ...]]) -> tuple[FastAPI, App]:
+def create_app(title: str, policies: tuple[Cors, ...]) -> tuple[FastAPI, App]:
     """Return a FastAPI app to put routes on, and the ASGI application to serve: the same, with our manners.
 
     Args:
         title: what the app is called in its OpenAPI document.
-        policies: returns the CORS policies of all projects; called when a request needs them.
+        policies: the CORS policies of all projects.
     """
     inner = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     inner.add_exception_handler(HTTPException, _refused)
@@ -75,15 +76,11 @@ async def form(request: Request, model: type[M], *, empty: M | None = None) -> M
     Raises:
         InvalidRequestError: the body is not a JSON object of that form; `details` says what is wrong.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            raise InvalidRequestError(f"The body is larger than the {MOST_BODY_BYTES} bytes that this address takes.")
+    body = await _read(request)
     if not body.strip() and empty is not None:
         return empty
     try:
-        return model.model_validate_json(bytes(body))
+        return model.model_validate_json(body)
     except ValidationError as error:
         problems = {_place(one["loc"]): one["msg"] for one in error.errors(include_input=False, include_url=False)}
         raise InvalidRequestError(
@@ -91,11 +88,23 @@ async def form(request: Request, model: type[M], *, empty: M | None = None) -> M
         ) from None
 
 
+async def _read(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_BODY_BYTES:
+                raise InvalidRequestError(f"The body is larger than the {MOST_BODY_BYTES} bytes taken here.")
+    except ClientDisconnect:
+        raise ClientGoneError from None
+    return bytes(body)
+
+
 def _place(loc: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in loc)[:64] or "body"
 
 
-def _behind(inner: FastAPI, policies: Callable[[], tuple[Cors, ...]], scope: Scope, receive: Receive) -> Handler:
+def _behind(inner: FastAPI, policies: tuple[Cors, ...], scope: Scope, receive: Receive) -> Handler:
     """Return the pipeline around *inner* for one request: its answer comes back as a `Reply`."""
 
     async def end(call: Call) -> Reply:
@@ -113,7 +122,7 @@ def _behind(inner: FastAPI, policies: Callable[[], tuple[Cors, ...]], scope: Sco
 
     async def handle(call: Call) -> Reply:
         call.notes["route"] = ROUTE
-        stages = (security_headers, cors_of_any(policies()), recover)
+        stages = (security_headers, cors_of_any(policies), recover)
         return await pipeline(*stages, end=end)(replace(call, route=ROUTE))
 
     return handle

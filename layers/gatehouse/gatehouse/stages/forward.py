@@ -71,13 +71,14 @@ def location(target: Target, call: Call) -> str:
 
 def told(target: Target, call: Call) -> tuple[Pair, ...]:
     """Return what the gateway itself tells an upstream about *call*."""
-    return (
+    fields = (
         ("x-forwarded-for", call.client_ip),
         ("x-forwarded-proto", call.scheme),
         ("x-forwarded-host", call.headers.get("host")),
         ("x-request-id", call.request_id),
         ("x-gateway-route", target.route),
     )
+    return tuple(pair for pair in fields if pair[1])
 
 
 def repeatable(outbound: Outbound) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from gatehouse import logs
 from gatehouse.call import Call, Handler, Reply
-from gatehouse.errors import GatewayError, InternalError, render
+from gatehouse.errors import ClientGoneError, GatewayError, InternalError, render
 
 
 async def recover(call: Call, forward: Handler) -> Reply:
     """Answer for what *forward* raises; what nobody expected is logged, and says nothing of itself outside."""
     try:
         return await forward(call)
+    except ClientGoneError:
+        raise
     except GatewayError as error:
         call.notes["code"] = error.code
         return render(error, call)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import re
 import select
 import socket
 import ssl
@@ -21,6 +22,7 @@ from gatehouse.errors import ResponseTooLargeError, UpstreamTimeoutError, Upstre
 from gatehouse.headers import Headers
 from gatehouse.lambda_answer import MOST_ANSWER_BYTES, fits
 from gatehouse.upstreams import Outbound, UnansweredError
+from gatehouse.upstreams.strict import StrictResponse
 
 CONNECT_S = 5.0
 KEPT_IDLE_S = 15.0
@@ -28,6 +30,7 @@ BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 FINAL_STATUS = 200
 
 Place = tuple[str, str, int]
+_FOLD = re.compile(r"[ \t]*[\r\n\0]+[ \t]*")
 
 
 class BufferedUpstream:
@@ -77,9 +80,13 @@ class BufferedUpstream:
     def _made(self, place: Place, timeout_s: float) -> http.client.HTTPConnection:
         scheme, host, port = place
         connect_s = min(CONNECT_S, timeout_s)
-        if scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=connect_s, context=self._tls)
-        return http.client.HTTPConnection(host, port, timeout=connect_s)
+        connection = (
+            http.client.HTTPSConnection(host, port, timeout=connect_s, context=self._tls)
+            if scheme == "https"
+            else http.client.HTTPConnection(host, port, timeout=connect_s)
+        )
+        connection.response_class = StrictResponse
+        return connection
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -129,11 +136,18 @@ def _answer(response: http.client.HTTPResponse) -> Reply:
     expected = response.length  # what is left of Content-Length; None where the answer has none
     if len(body) <= MOST_ANSWER_BYTES and expected and response.headers.get("content-length"):
         raise UpstreamUnreachableError  # it broke off: read(n) does not say so itself
-    headers = Headers(tuple((name.lower(), value) for name, value in response.headers.items()))
+    headers = Headers(tuple((name.lower(), _unfolded(value)) for name, value in response.headers.items()))
     if not fits(body, headers.get("content-type"), headers.get("content-encoding")):
         raise ResponseTooLargeError
+    if response.chunked:  # RFC 9112 section 6.3: a length beside chunks is not one, and may not be passed on
+        headers = headers.without("content-length")
     response.read()  # the end of a chunked body, so that the connection can be used again
     return Reply(status=response.status, headers=headers, body=body)
+
+
+def _unfolded(value: str) -> str:
+    """Return *value* on one line (RFC 9112 section 5.2): a line break in it would be a header of its own."""
+    return _FOLD.sub(" ", value)
 
 
 def _dropped(connection: http.client.HTTPConnection) -> bool:

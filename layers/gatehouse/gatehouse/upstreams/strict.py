@@ -1,0 +1,82 @@
+"""Reading the head of an answer strictly. `http.client` takes half a head for a whole one, and folds for values."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+import socket
+from typing import Any
+
+_SWITCHING = 101
+_FINAL = 200
+_LINE = re.compile(rb"(?:HTTP/1\.[0-9] [0-9]{3}(?: [^\r\n\0]*)?|[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*|)\r?\n")
+"""A status line, a field (RFC 9112 section 5; no folds, which section 5.2 lets a gateway refuse), or the end."""
+
+
+class BrokenHeadError(http.client.HTTPException):
+    """Something was heard, and it is not the head of an answer, or not all of one."""
+
+
+class _Wire(io.RawIOBase):
+    """What comes from the upstream, and whether anything has."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self.heard = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self._raw.readinto(buffer)
+        self.heard = self.heard or bool(count)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Lines(io.BufferedReader):
+    """Lines, each of them looked at; `last` is the one read last."""
+
+    last = b""
+    strange = False
+
+    def readline(self, size: int | None = -1) -> bytes:
+        self.last = super().readline(size)
+        self.strange = self.strange or not _LINE.fullmatch(self.last)
+        return self.last
+
+
+class StrictResponse(http.client.HTTPResponse):
+    """An answer whose head is whole and plain, or that raises BrokenHeadError; interim answers are passed over."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self._wire = _Wire(sock.makefile("rb", buffering=0))
+        self._lines = self.fp = _Lines(self._wire)
+
+    def begin(self) -> None:
+        """Read the head of the final answer (RFC 9110 section 15.2: interim ones may come first)."""
+        if self.headers is not None:
+            return
+        while True:
+            self._head()
+            if self.status >= _FINAL or self.status == _SWITCHING:
+                return
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
+
+    def _head(self) -> None:
+        try:
+            super().begin()
+        except TimeoutError:
+            raise
+        except OSError as error:
+            if self._wire.heard:
+                raise BrokenHeadError from error
+            raise
+        if self._lines.strange or self._lines.last.strip():
+            raise BrokenHeadError
