@@ -49,14 +49,16 @@ sam-local: $(READY) ## build, then serve through `sam local start-api` with loca
 	@$(MAKE) build ARCH=$$(uname -m | sed 's/aarch64/arm64/')
 	@PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" exec $(BIN)/python -m local.sam start-api
 
-deploy: build ## build and deploy (CONFIG_ENV=dev|staging|prod)
+deploy: ## build and deploy (CONFIG_ENV=dev|staging|prod)
+	@[ "$(ARCH)" = arm64 ] || { echo "gatehouse: to deploy another architecture than arm64, set it in samconfig.toml and use sam deploy"; exit 1; }
+	@$(MAKE) build
 	@$(SAM) deploy --config-env $(CONFIG_ENV)
 
 lock: $(READY) ## resolve the requirements anew and write the lock files
 	@sh requirements/lock $(BIN)
 
 clean: ## remove what the verbs above made
-	@rm -rf .venv .venv-sam .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	@rm -rf .venv .venv-* .venv3* .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
 
 $(READY): requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "gatehouse needs Python 3.11 or newer: make run PYTHON=python3.13"; exit 1; }

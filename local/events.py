@@ -15,7 +15,7 @@ from typing import Any
 from local.template import ROOT
 
 FOLDER = ROOT / "events"
-PLACES = ("TOKEN", "EXPIRED_TOKEN", "PASSWORD")
+PLACES = ("TOKEN", "EXPIRED_TOKEN", "PASSWORD", "BASE64_LOGIN")
 
 
 def names() -> list[str]:

@@ -73,7 +73,7 @@ class House:
     def environment(self, host: str = LOOPBACK) -> dict[str, str]:
         """Return the functions' variables; *host* is how they reach this machine."""
         demos = {name: f"http://{host}:{port}" for name, port in self._ports.items()}
-        given = {name: os.environ[name] for name in self.template.environment() if os.environ.get(name)}
+        given = {name: _reached(os.environ[name], host) for name in self.template.environment() if os.environ.get(name)}
         return {
             **self.template.environment(),
             **demos,
@@ -81,7 +81,7 @@ class House:
             **CREDENTIALS,
             "ENVIRONMENT": "local",
             "PROJECTS_DIR": str(self.projects),
-            "AWS_ENDPOINT_URL": re.sub(r"//(127\.0\.0\.1|localhost|0\.0\.0\.0)(?=[:/]|$)", f"//{host}", self._endpoint),
+            "AWS_ENDPOINT_URL": _reached(self._endpoint, host),
         }
 
     def _start_demo(self, running: ExitStack) -> None:
@@ -110,6 +110,11 @@ class House:
             Body=document(record),
             ContentType="application/json",
         )
+
+
+def _reached(url: str, host: str) -> str:
+    """Return *url* as it is reached from where this machine is called *host*: a container, say."""
+    return re.sub(r"//(127\.0\.0\.1|localhost|0\.0\.0\.0)(?=[:/]|$)", f"//{host}", url)
 
 
 def _admin() -> tuple[str, str]:

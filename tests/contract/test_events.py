@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.contract.upstream import Lab
 LOGIN, GUEST, PROXY = "LoginFunction", "GuestFunction", "ProxyFunction"
 EXPECTED: dict[str, tuple[str, int, str | None]] = {
     "login-ok": (LOGIN, 200, None),
+    "login-ok-base64": (LOGIN, 200, None),
     "login-wrong-password": (LOGIN, 401, "INVALID_CREDENTIALS"),
     "login-bad-body": (LOGIN, 400, "INVALID_REQUEST"),
     "login-wrong-method": (LOGIN, 405, "METHOD_NOT_ALLOWED"),
@@ -54,6 +57,7 @@ def fillings(secret: str, password: str) -> dict[str, str]:
         "TOKEN": token(secret, lasts_s=3600),
         "EXPIRED_TOKEN": token(secret, lasts_s=-3600),
         "PASSWORD": password,
+        "BASE64_LOGIN": base64.b64encode(json.dumps({"username": "ada", "password": password}).encode()).decode(),
     }
 
 

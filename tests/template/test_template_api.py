@@ -1,0 +1,99 @@
+"""The front door: which function answers what, and how the API is set up."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+INTEGRATION = "x-amazon-apigateway-integration"
+ANY = "x-amazon-apigateway-any-method"
+
+
+@pytest.fixture(scope="module")
+def api(deployed):
+    return deployed["Api"]["Properties"]
+
+
+@pytest.fixture(scope="module")
+def stage(deployed):
+    return deployed["ApiStage"]["Properties"]
+
+
+@pytest.mark.parametrize(
+    ("path", "function"),
+    [
+        ("/", "ProxyFunction"),
+        ("/{proxy+}", "ProxyFunction"),
+        ("/auth/login", "LoginFunction"),
+        ("/auth/guest", "GuestFunction"),
+    ],
+)
+def test_a_path_goes_to_its_function_with_any_method(api, path, function):
+    methods = api["Body"]["paths"][path]
+    assert list(methods) == [ANY]
+    assert f"functions/${{{function}.Arn}}/invocations" in methods[ANY][INTEGRATION]["uri"]["Fn::Sub"]
+    assert methods[ANY][INTEGRATION]["type"] == "aws_proxy"
+
+
+def test_no_other_path_is_served(api):
+    assert set(api["Body"]["paths"]) == {"/", "/{proxy+}", "/auth/login", "/auth/guest"}
+
+
+def test_cors_is_left_to_the_functions(api):
+    assert not any("options" in methods for methods in api["Body"]["paths"].values())
+
+
+def test_the_api_is_regional(api):
+    assert api["EndpointConfiguration"]["Types"] == ["REGIONAL"]
+
+
+def test_binary_bodies_pass_unharmed_in_both_directions(api):
+    assert api["Body"]["x-amazon-apigateway-binary-media-types"] == ["*/*"]
+
+
+def test_there_is_one_stage_and_its_name_is_a_parameter(template, of_type, stage):
+    assert len(of_type("AWS::ApiGateway::Stage")) == 1
+    assert all("StageName" not in one["Properties"] for one in of_type("AWS::ApiGateway::Deployment").values())
+    assert stage["StageName"] == {"Ref": "StageName"}
+    assert template["Parameters"]["StageName"]["Default"] == "v1"
+
+
+def test_every_method_is_throttled_and_none_logs_its_data(stage):
+    (settings,) = stage["MethodSettings"]
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
+    assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
+    assert settings["DataTraceEnabled"] is False
+
+
+def test_requests_are_traced(deployed, stage):
+    assert stage["TracingEnabled"] is True
+    assert deployed["ProxyFunction"]["Properties"]["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_an_access_log_line_is_json_with_the_request_id(stage):
+    line = json.loads(stage["AccessLogSetting"]["Format"])
+    assert line["requestId"] == "$context.requestId"
+    assert line["status"] == "$context.status"
+
+
+def test_the_access_log_has_no_query_string_and_no_header(stage):
+    used = set(re.findall(r"\$context\.([A-Za-z.]+)", stage["AccessLogSetting"]["Format"]))
+    assert not used & {"identity.userAgent", "identity.caller", "customDomain.basePathMatched", "requestOverride"}
+    assert not any("querystring" in name.lower() or "header" in name.lower() for name in used)
+    assert used >= {"path", "httpMethod", "identity.sourceIp", "error.responseType"}
+
+
+def test_the_account_may_write_logs_before_the_api_is_made(template, resources):
+    assert resources["Api"]["DependsOn"] == "ApiGatewayAccount"
+    assert resources["ApiGatewayAccount"]["Condition"] == "ManagesAccount"
+    assert resources["ApiGatewayLogsRole"]["Condition"] == "ManagesAccount"
+    assert template["Parameters"]["ManageApiGatewayAccount"]["Default"] == "true"
+
+
+@pytest.mark.parametrize("name", ["ApiGatewayAccount", "ApiGatewayLogsRole"])
+def test_the_account_setting_outlives_the_stack(resources, name):
+    assert resources[name]["DeletionPolicy"] == "Retain"
+    assert resources[name]["UpdateReplacePolicy"] == "Retain"

@@ -1,0 +1,106 @@
+"""How the functions and their layers are set up."""
+
+from __future__ import annotations
+
+import pytest
+
+FUNCTIONS = ("LoginFunction", "GuestFunction", "ProxyFunction")
+EVERYWHERE = {
+    "AWS_ENDPOINT_URL",
+    "BUILD_SERVICE_URL",
+    "CORE_SERVICE_URL",
+    "ENVIRONMENT",
+    "GATEWAY_SECRET_ARN",
+    "KV_SERVICE_URL",
+    "PROJECTS_DIR",
+}
+
+
+@pytest.fixture(params=FUNCTIONS)
+def function(request, deployed):
+    return deployed[request.param]["Properties"]
+
+
+def variables(deployed, name):
+    return deployed[name]["Properties"]["Environment"]["Variables"]
+
+
+def test_a_function_runs_python_3_13_and_the_handler_of_its_app(function):
+    assert (function["Runtime"], function["Handler"]) == ("python3.13", "app.handler")
+
+
+def test_the_processor_is_a_parameter_and_arm_unless_said_otherwise(template, function):
+    assert function["Architectures"] == [{"Ref": "Architecture"}]
+    assert template["Parameters"]["Architecture"]["Default"] == "arm64"
+
+
+def test_a_function_ends_when_api_gateway_stops_waiting(function):
+    assert function["Timeout"] == 29
+
+
+def test_a_function_has_the_shared_code_and_the_project_files(function):
+    names = [layer["Ref"] for layer in function["Layers"]]
+    assert [name[:13] for name in names] == ["GatehouseLaye", "ProjectsLayer"]
+
+
+def test_login_has_more_processor_time_than_the_others(deployed):
+    memory = {name: deployed[name]["Properties"]["MemorySize"] for name in FUNCTIONS}
+    assert memory == {"LoginFunction": 1024, "GuestFunction": 512, "ProxyFunction": 512}
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("LoginFunction", {"ADMINS_BUCKET"}), ("GuestFunction", set()), ("ProxyFunction", {"UPSTREAM_CLIENT"})],
+)
+def test_a_function_is_told_only_what_it_needs(deployed, name, own):
+    assert set(variables(deployed, name)) == EVERYWHERE | own
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_knows_where_the_secret_is_but_not_the_secret(deployed, name):
+    assert variables(deployed, name)["GATEWAY_SECRET_ARN"] == {"Ref": "GatewaySecret"}
+    assert "resolve:" not in str(variables(deployed, name))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_endpoint_of_aws_is_not_set_on_aws(template, deployed, name):
+    assert variables(deployed, name)["AWS_ENDPOINT_URL"]["Fn::If"][2] == {"Ref": "AWS::NoValue"}
+    assert template["Conditions"]["HasAwsEndpoint"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AwsEndpointUrl"}, ""]}]}
+    assert template["Parameters"]["AwsEndpointUrl"]["Default"] == ""
+
+
+@pytest.mark.parametrize("service", ["Build", "Kv", "Core"])
+def test_a_deploy_works_before_any_upstream_is_known(template, service):
+    assert template["Parameters"][f"{service}ServiceUrl"]["Default"] == ""
+
+
+def test_every_function_logs_json_to_a_group_of_its_own(resources, deployed):
+    groups = [deployed[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for name in FUNCTIONS]
+    assert groups == ["LoginLogs", "GuestLogs", "ProxyLogs"]
+    names = {resources[group]["Properties"]["LogGroupName"]["Fn::Sub"] for group in groups}
+    assert len(names) == len(groups)
+    assert all(deployed[name]["Properties"]["LoggingConfig"]["LogFormat"] == "JSON" for name in FUNCTIONS)
+
+
+def test_every_log_group_forgets_after_a_while_and_goes_with_the_stack(of_type):
+    groups = of_type("AWS::Logs::LogGroup")
+    assert set(groups) == {"AccessLogs", "LoginLogs", "GuestLogs", "ProxyLogs"}
+    for group in groups.values():
+        assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+        assert group["DeletionPolicy"] == "Delete"
+
+
+def test_a_layer_is_built_for_the_processor_of_the_functions(resources):
+    layer = resources["GatehouseLayer"]
+    assert layer["Metadata"] == {"BuildMethod": "makefile", "BuildArchitecture": {"Ref": "Architecture"}}
+    assert layer["Properties"]["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
+
+
+def test_the_project_files_are_a_layer_that_needs_no_build(resources):
+    assert "Metadata" not in resources["ProjectsLayer"]
+    assert resources["ProjectsLayer"]["Properties"]["ContentUri"] == "layers/config"
+
+
+@pytest.mark.parametrize("name", ["GatehouseLayer", "ProjectsLayer"])
+def test_a_published_version_changes_when_only_a_layer_does(resources, name):
+    assert resources[name]["Properties"]["PublishLambdaVersion"] is True

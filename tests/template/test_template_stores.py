@@ -1,0 +1,107 @@
+"""What is kept, for how long, and how it is protected."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def bucket(resources):
+    return resources["AdminsBucket"]["Properties"]
+
+
+@pytest.fixture(scope="module")
+def tokens(resources):
+    return resources["TokensTable"]["Properties"]
+
+
+@pytest.fixture(scope="module")
+def cache(resources):
+    return resources["CacheTable"]["Properties"]
+
+
+@pytest.fixture(scope="module")
+def secret(resources):
+    return resources["GatewaySecret"]["Properties"]["GenerateSecretString"]
+
+
+@pytest.mark.parametrize("name", ["AdminsBucket", "AdminsBucketPolicy", "TokensTable", "GatewaySecret"])
+def test_what_cannot_be_made_again_outlives_the_stack(resources, name):
+    assert resources[name]["DeletionPolicy"] == "Retain"
+    assert resources[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_cache_goes_with_the_stack(resources):
+    assert resources["CacheTable"]["DeletionPolicy"] == "Delete"
+    assert resources["CacheTable"]["UpdateReplacePolicy"] == "Delete"
+
+
+def test_the_bucket_is_private_versioned_and_encrypted(bucket):
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+
+
+def test_replaced_admin_records_are_forgotten_but_current_ones_never(bucket):
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    assert any("NoncurrentVersionExpiration" in rule for rule in rules)
+    assert not any(key.startswith("Expiration") for rule in rules for key in rule)
+
+
+def test_the_tokens_table_is_keyed_by_pk_and_sk_and_found_by_project(tokens):
+    kinds = {one["AttributeName"]: one["AttributeType"] for one in tokens["AttributeDefinitions"]}
+    assert kinds == {"pk": "S", "sk": "S", "project": "S", "created_at": "N"}
+    assert [key["AttributeName"] for key in tokens["KeySchema"]] == ["pk", "sk"]
+    (index,) = tokens["GlobalSecondaryIndexes"]
+    assert index["IndexName"] == "by-project"
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["project", "created_at"]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_the_tokens_table_can_be_brought_back_to_any_minute(tokens):
+    assert tokens["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_cache_table_is_keyed_by_pk_alone(cache):
+    assert cache["KeySchema"] == [{"AttributeName": "pk", "KeyType": "HASH"}]
+    assert cache["AttributeDefinitions"] == [{"AttributeName": "pk", "AttributeType": "S"}]
+
+
+@pytest.mark.parametrize("name", ["TokensTable", "CacheTable"])
+def test_rows_expire_and_are_paid_by_use(resources, name):
+    table = resources[name]["Properties"]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_secret_starts_as_a_key_ring_with_one_generated_key(secret):
+    ring = json.loads(secret["SecretStringTemplate"])
+    assert ring["current"] in ring["keys"]
+    assert ring["keys"] == {"k1": {"alg": "HS256", "from": secret["GenerateStringKey"]}}
+    assert ring["secrets"] == {}
+
+
+def test_the_generated_key_is_long_and_no_secret_is_written_down(resources, secret):
+    assert secret["PasswordLength"] >= 64
+    assert secret["GenerateStringKey"] not in json.loads(secret["SecretStringTemplate"])
+    assert "SecretString" not in resources["GatewaySecret"]["Properties"]
+
+
+def test_no_parameter_takes_a_secret(template):
+    assert not any(one.get("NoEcho") for one in template["Parameters"].values())
+
+
+def test_everything_that_can_have_tags_says_whose_it_is(of_type):
+    for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup"):
+        for one in of_type(kind).values():
+            assert {"Key": "app", "Value": "gatehouse"} in one["Properties"]["Tags"]
+
+
+def test_the_outputs_name_the_api_and_every_store(template):
+    expected = {"ApiUrl", "AdminsBucketName", "TokensTableName", "CacheTableName", "GatewaySecretArn"}
+    assert set(template["Outputs"]) == expected
