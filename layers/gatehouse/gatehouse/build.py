@@ -42,7 +42,7 @@ class Collaborators(Protocol):
 def gateway(projects: Projects, kit: Collaborators) -> Handler:
     """Return the handler of the whole gateway: it reads the path once and picks the route's pipeline."""
     table = RouteTable(
-        (pattern(path), build(project, route, path, kit))
+        (pattern(path), (route.name, build(project, route, path, kit)))
         for project in projects.all
         for route in project.routes
         for path in route.patterns
@@ -60,7 +60,9 @@ def gateway(projects: Projects, kit: Collaborators) -> Handler:
         except GatewayError as error:
             refused = error
             return await refusing(lambda: refused)(call)
-        return await (table.find(path) or not_found)(replace(call, path=path, query=query))
+        name, handler = table.find(path) or (call.route, not_found)
+        call.notes["route"] = name
+        return await handler(replace(call, path=path, query=query, route=name))
 
     return gateway
 
@@ -70,7 +72,7 @@ def build(project: Project, route: Route, path: str, kit: Collaborators) -> Hand
 
     The order: security headers, CORS, failures, methods, who is calling, whether they may, forward.
     """
-    stages: list[Stage] = [_named(route.name), security_headers]
+    stages: list[Stage] = [security_headers]
     if project.cors:
         stages.append(cors(project.cors))
     stages += [recover, methods(route.methods)]
@@ -95,14 +97,6 @@ def _end(route: Route, path: str, kit: Collaborators) -> Handler:
     stripped = len(split(path)) if route.strip_prefix else 0
     target = Target(route=route.name, address=route.upstream, stripped=stripped, timeout_s=route.timeout)
     return forward(kit.upstream, target)
-
-
-def _named(route: str) -> Stage:
-    async def named(call: Call, forward: Handler) -> Reply:
-        call.notes["route"] = route
-        return await forward(replace(call, route=route))
-
-    return named
 
 
 def _raising(error: Callable[[], GatewayError]) -> Handler:

@@ -28,7 +28,7 @@ OURS_TO_SAY = frozenset({
 
 OURS_BY_PREFIX = ("x-forwarded-", "x-gateway-", "x-internal-", "x-envoy-")
 
-SINGLE = ("authorization", "content-length", "content-type", "host")
+SINGLE = frozenset({"authorization", "content-length", "content-type", "host"})
 """Fields that decide something, and so may be said only once (RFC 9110 section 5.3)."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -82,10 +82,10 @@ def check_request(headers: Headers) -> None:
         InvalidRequestError: a field that decides something was said twice, differently, a name is no
             token, or a value is not UTF-8 or holds a control character (RFC 9110 section 5.5).
     """
-    for name in SINGLE:
-        if len(set(headers.get_all(name))) > 1:
-            raise InvalidRequestError(f"The header '{name}' was sent more than once; send it once.")
+    said: dict[str, str] = {}
     for name, value in headers.pairs:
+        if name in SINGLE and said.setdefault(name, value) != value:
+            raise InvalidRequestError(f"The header '{name}' was sent more than once; send it once.")
         if not _is_name(name):
             raise InvalidRequestError("A header has a name that is none (RFC 9110 section 5.6.2).")
         if value.isascii() and value.isprintable():

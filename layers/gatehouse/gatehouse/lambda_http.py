@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -34,7 +35,13 @@ from gatehouse.stages.security_headers import SECURITY_HEADERS
 
 KEPT_FOR_OURSELVES_S = 0.5
 """What is left of the invocation when the upstream's time is over: enough to answer 504 ourselves."""
-_PATH_SAFE = "/%:@!$&'()*+,;=-._~\\?#"
+INVOCATION = "gatehouse.invocation"
+"""Where the scope has the invocation's id: the request id of failures that no pipeline saw."""
+_PATH_SAFE = "/%:@!$&'()*+,;=-._~\\#"
+"""Not '?': in a path it was '%3F' once, and it would be taken for the start of a query."""
+
+for _name in ("mangum", "botocore"):  # they say at INFO what our own line says, and Lambda charges by the line
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 LambdaFunction = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -77,6 +84,7 @@ class RestEvent:
             "client": (identity.get("sourceIp") or "", 0),
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             DEADLINE: _deadline(self.context),
+            INVOCATION: getattr(self.context, "aws_request_id", ""),
         }
 
     def __call__(self, response: Response) -> dict[str, Any]:
@@ -142,7 +150,7 @@ def failure(error: GatewayError, request_id: str) -> dict[str, Any]:
 
 
 def _whole(app: App) -> ASGI:
-    """Return *app* with its answers held back until they are whole, so that a broken-off one becomes a 502."""
+    """Return *app* with its answers held back until they are whole, so that a broken-off one becomes a failure."""
 
     async def whole(scope: Scope, receive: Receive, send: Send) -> None:
         messages: list[Message] = []
@@ -153,7 +161,10 @@ def _whole(app: App) -> ASGI:
         try:
             await app(scope, receive, hold)
         except CutError:
-            messages = _messages(failure(UpstreamUnreachableError(), ""))
+            messages = _messages(failure(UpstreamUnreachableError(), scope[INVOCATION]))
+        except Exception as error:  # noqa: BLE001  # Mangum's own answer to it is plain text
+            logs.crash("unexpected failure", error)
+            messages = _messages(failure(InternalError(), scope[INVOCATION]))
         for message in messages:
             await send(message)
 

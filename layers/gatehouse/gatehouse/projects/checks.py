@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 RESERVED = frozenset({"auth", ".well-known", "ping", "ready", "metrics"})
 """First segments of the paths that belong to the gateway's other functions."""
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+")
 name = matching(NAME, "a name of letters, digits, '_' and '-' (at most 64)")
 header = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", "the name of a header")
 path = matching(
@@ -67,7 +69,7 @@ def upstream(value: Any) -> str | None:
         raise vol.Invalid("upstreams that are Lambda functions are not supported yet")
     try:
         parts = urlsplit(address)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        valid = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
     except ValueError:
         valid = False
     if not valid or not address.isascii() or any(char.isspace() for char in address):

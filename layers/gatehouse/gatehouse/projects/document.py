@@ -15,9 +15,13 @@ except ImportError:  # PyYAML without libyaml: slower, the same
     from yaml import SafeLoader as Loader  # type: ignore[assignment]
 
 MOST_DEPTH = 16
+MOST_VALUES = 20_000
+"""Aliases let a few lines stand for more values than a machine holds."""
 MAP_TAG = "tag:yaml.org,2002:map"
 STRING_TAG = "tag:yaml.org,2002:str"
 PerRequest = ("identity.", "claims.", "request.", "secret:")
+FILLED_LATER = frozenset({"set_headers", "headers"})
+"""Keys whose values are filled with those; anywhere else they would be taken literally."""
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -45,13 +49,17 @@ class _Reading:
     environ: Mapping[str, str]
     lines: dict[Where, int] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    count: int = 0
 
     def value(self, node: yaml.Node, where: Where) -> Any:
         line = node.start_mark.line + 1
         self.lines.setdefault(where, line)
+        self.count += 1
         if len(where) > MOST_DEPTH:
             self.problems.append((line, "is nested too deeply"))
             return None
+        if self.count > MOST_VALUES:
+            raise ValueError(f"holds too many values: more than {MOST_VALUES}")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where)
         if isinstance(node, yaml.SequenceNode):
@@ -80,6 +88,8 @@ class _Reading:
         def replace(match: re.Match[str]) -> str:
             name = match[1]
             if name.startswith(PerRequest):
+                if not FILLED_LATER.intersection(where):
+                    self.problems.append((line, f"'{match[0]}' is not filled here; only headers to set may hold it"))
                 return match[0]
             if not _NAME.fullmatch(name):
                 self.problems.append(
@@ -110,7 +120,7 @@ def read(text: str, environ: Mapping[str, str]) -> Document:
         value = None if node is None else reading.value(node, ())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or "cannot be read"
+        what = getattr(error, "problem", None) or (str(error) if type(error) is ValueError else "cannot be read")
         return Document(None, {}, ((mark.line + 1 if mark else 1, f"is not YAML: {what}"),))
     finally:
         loader.dispose()

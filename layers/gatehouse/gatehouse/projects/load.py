@@ -18,6 +18,7 @@ from gatehouse.projects.schema import keys_of, of
 
 MOST_BYTES = 256 * 1024
 NOT_A_DEFAULT = ("name", "path", "paths")
+SECTIONS: Mapping[Any, type] = {"routes": Route, "cors": Cors, "tokens": Tokens}
 _check = of(Project)
 
 
@@ -172,6 +173,6 @@ def _words(error: vol.Invalid) -> str:
 
 
 def _near(key: str, path: list[Any]) -> str:
-    known = keys_of(Route) if path[0] == "routes" else keys_of(Project)
+    known = keys_of(SECTIONS.get(path[0], Project) if len(path) > 1 else Project)
     near = get_close_matches(key, known, 1)
     return f" (did you mean '{near[0]}'?)" if near else ""

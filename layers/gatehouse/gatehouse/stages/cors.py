@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gatehouse import cors as rules
 from gatehouse.call import Call, Handler, Reply, Stage
 from gatehouse.projects.model import Cors
@@ -19,7 +17,7 @@ def cors(policy: Cors) -> Stage:
         if call.method == "OPTIONS":
             return Reply(status=NO_CONTENT, headers=rules.preflight(policy, origin))
         reply = await forward(call)
-        return replace(reply, headers=rules.opened(reply.headers, policy, origin))
+        return reply.with_headers(rules.opened(reply.headers, policy, origin))
 
     return cors
 

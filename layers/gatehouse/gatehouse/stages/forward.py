@@ -56,7 +56,7 @@ def forward(upstream: Upstream, target: Target, monotonic: Clock = time.monotoni
                 reply = await upstream.send(replace(outbound, timeout_s=_time_left(target, call, monotonic, started)))
         finally:
             call.notes["upstreamMs"] = round((monotonic() - started) * 1000, 1)
-        return replace(reply, headers=outward(reply.headers))
+        return reply.with_headers(outward(reply.headers))
 
     return forward
 

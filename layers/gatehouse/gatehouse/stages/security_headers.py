@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gatehouse.call import Call, Handler, Reply
 
 SECURITY_HEADERS = (
@@ -18,4 +16,4 @@ async def security_headers(call: Call, forward: Handler) -> Reply:
     """Add the security headers, and the request's id, which is always ours."""
     reply = await forward(call)
     headers = reply.headers.defaulting(SECURITY_HEADERS).replacing((("x-request-id", call.request_id),))
-    return replace(reply, headers=headers)
+    return reply.with_headers(headers)

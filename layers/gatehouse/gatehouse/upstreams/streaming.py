@@ -6,10 +6,13 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from gatehouse.call import Body, Reply
@@ -22,6 +25,7 @@ KEPT_IDLE_S = 15.0
 """Below what upstreams commonly keep an idle connection for, so that ours is not the one found dead."""
 IDLE_S = 0.5
 MOST_CONNECTIONS = 1024
+FINAL_STATUS = 200
 WHOLE_BYTES = 256 * 1024
 """Answers that say they are at most this long are read whole: a break-off is then a 502, not a cut."""
 IN_ONE_PIECE = 64 * 1024
@@ -54,6 +58,9 @@ class StreamingUpstream:
             raise UnansweredError from error
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamUnreachableError from error
+        if response.status < FINAL_STATUS:
+            response.close()
+            raise UpstreamUnreachableError
         return Reply(status=response.status, headers=from_raw(response.raw_headers), body=body)
 
     async def close(self) -> None:
@@ -79,7 +86,7 @@ class StreamingUpstream:
 
 def _new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, keepalive_timeout=KEPT_IDLE_S, ttl_dns_cache=30),
+        connector=_Connector(limit=MOST_CONNECTIONS, keepalive_timeout=KEPT_IDLE_S, ttl_dns_cache=30),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=NOT_OURS_TO_ADD,
@@ -89,17 +96,43 @@ def _new_session() -> aiohttp.ClientSession:
     )
 
 
+class BrokeOffError(aiohttp.ClientError):
+    """The connection failed after something was heard on it."""
+
+
+class _Connection(ResponseHandler):
+    """aiohttp's connection, which also knows whether a byte of the present answer has come."""
+
+    heard = False
+
+    def set_response_params(self, **params: Any) -> None:
+        self.heard = False
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = True
+        super().data_received(data)
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        broke_off = self.heard and isinstance(exc, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
+        super().set_exception(BrokeOffError() if broke_off else exc, *cause)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's connector, with our kind of connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(_Connection, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
+
+
 async def _once(request: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:
     """Keep aiohttp from sending a request again by itself: what may be repeated is decided in `forward`."""
     try:
         return await send(request)
-    except aiohttp.ServerDisconnectedError as error:
-        if isinstance(error.message, str):
-            raise UnansweredError from error
-        raise UpstreamUnreachableError from error
     except aiohttp.ClientConnectorError:
         raise
-    except aiohttp.ClientOSError as error:
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
         raise UnansweredError from error
 
 

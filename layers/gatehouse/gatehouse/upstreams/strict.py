@@ -1,4 +1,4 @@
-"""Reading the head of an answer strictly. `http.client` takes half a head for a whole one, and folds for values."""
+"""Reading the head of an answer strictly: `http.client` takes half a head for a whole one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 _SWITCHING = 101
 _FINAL = 200
-_LINE = re.compile(rb"(?:HTTP/1\.[0-9] [0-9]{3}(?: [^\r\n\0]*)?|[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*|)\r?\n")
-"""A status line, a field (RFC 9112 section 5; no folds, which section 5.2 lets a gateway refuse), or the end."""
+_LINE = re.compile(
+    rb"(?:HTTP/1\.[0-9] [0-9]{3}(?: [^\r\n\0]*)?|(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\r\n\0]*|)\r?\n"
+)
+"""A status line, a field or more of its value (RFC 9112 section 5), or the end of the head."""
 
 
 class BrokenHeadError(http.client.HTTPException):
@@ -61,8 +63,6 @@ class StrictResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head of the final answer (RFC 9110 section 15.2: interim ones may come first)."""
-        if self.headers is not None:
-            return
         while True:
             self._head()
             if self.status >= _FINAL or self.status == _SWITCHING:

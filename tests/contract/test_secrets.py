@@ -1,0 +1,145 @@
+"""The one AWS call of the proxy, against what answers like Secrets Manager and against what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatehouse.stores.secrets import SecretError, endpoint, secret_value
+from local.house import House
+
+ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf"
+PLAIN = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+
+
+def test_a_secret_is_what_boto3_reads(house: House):
+    arn = house.environment()["GATEWAY_SECRET_ARN"]
+    client = boto3.client("secretsmanager", endpoint_url=house.environment()["AWS_ENDPOINT_URL"])
+    assert asyncio.run(secret_value(arn)) == client.get_secret_value(SecretId=arn)["SecretString"]
+
+
+def test_a_secret_that_is_not_there_is_named_so(house: House):
+    with pytest.raises(SecretError, match="ResourceNotFoundException"):
+        asyncio.run(secret_value(house.environment()["GATEWAY_SECRET_ARN"] + "nope"))
+
+
+def test_credentials_that_are_not_in_the_environment_are_boto3s_to_find(house: House, monkeypatch: pytest.MonkeyPatch):
+    arn = house.environment()["GATEWAY_SECRET_ARN"]
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "false")
+    assert endpoint(arn, {}) is None
+    assert json.loads(asyncio.run(secret_value(arn)))["current"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("arn", "environ", "expected"),
+    [
+        (ARN, PLAIN, "https://secretsmanager.eu-central-1.amazonaws.com"),
+        (ARN.replace(":aws:", ":aws-cn:"), PLAIN, "https://secretsmanager.eu-central-1.amazonaws.com.cn"),
+        (ARN.replace(":aws:", ":aws-iso:"), PLAIN, None),
+        (ARN, {**PLAIN, "AWS_ENDPOINT_URL": "http://e"}, "http://e"),
+        (ARN, {**PLAIN, "AWS_ENDPOINT_URL": "http://e", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://s"}, "http://s"),
+        (ARN, {"AWS_ACCESS_KEY_ID": "a"}, None),
+        (ARN, {}, None),
+        (ARN, {**PLAIN, "AWS_USE_FIPS_ENDPOINT": "true"}, None),
+        ("a-name-and-no-arn", PLAIN, None),
+        (ARN.replace("eu-central-1", "evil.example/#"), PLAIN, None),
+    ],
+)
+def test_the_address_follows_from_the_arn_and_the_environment(arn: str, environ: dict[str, str], expected: str | None):
+    assert endpoint(arn, environ) == expected
+
+
+@contextmanager
+def answering(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Serve *answers* one after the other, the last one forever; collect what was asked."""
+    asked: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            asked.append({"headers": dict(self.headers.items()), "body": body})
+            status, answer = answers[min(len(asked), len(answers)) - 1]
+            self.send_response(status)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join(5)
+        server.server_close()
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    def point(address: str) -> None:
+        for name, value in {**PLAIN, "AWS_SESSION_TOKEN": "session", "AWS_ENDPOINT_URL": address}.items():
+            monkeypatch.setenv(name, value)
+
+    return point
+
+
+GOOD = (200, b'{"SecretString": "s3cret"}')
+
+
+def test_a_request_is_signed_with_the_session(here: Callable[[str], None]):
+    with answering(GOOD) as (address, asked):
+        here(address)
+        assert asyncio.run(secret_value(ARN)) == "s3cret"
+    headers = {name.lower(): value for name, value in asked[0]["headers"].items()}
+    assert headers["x-amz-target"] == "secretsmanager.GetSecretValue"
+    assert headers["x-amz-security-token"] == "session"
+    assert "/eu-central-1/secretsmanager/aws4_request" in headers["authorization"]
+    assert json.loads(asked[0]["body"]) == {"SecretId": ARN}
+
+
+def test_a_failure_of_the_service_is_asked_once_more(here: Callable[[str], None]):
+    with answering((500, b"<html>"), GOOD) as (address, asked):
+        here(address)
+        assert asyncio.run(secret_value(ARN)) == "s3cret"
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (500, b""),
+        (400, b'{"__type":"com.amazonaws#AccessDeniedException"}'),
+        (200, b"{}"),
+        (200, b"<html>"),
+        (302, b"{}"),
+    ],
+)
+def test_an_answer_without_a_secret_is_an_exception_and_no_secret(
+    here: Callable[[str], None], answer: tuple[int, bytes]
+):
+    with answering(answer) as (address, asked):
+        here(address)
+        with pytest.raises((OSError, HTTPException, SecretError, ValueError, KeyError)):
+            asyncio.run(secret_value(ARN))
+    assert len(asked) <= 2
+
+
+@given(st.text(max_size=80))
+def test_no_arn_makes_an_address_of_somebody_else(arn: str):
+    address = endpoint(arn, PLAIN)
+    assert address is None or address.startswith("https://secretsmanager.")
