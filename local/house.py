@@ -73,7 +73,7 @@ class House:
     def environment(self, host: str = LOOPBACK) -> dict[str, str]:
         """Return the functions' variables; *host* is how they reach this machine."""
         demos = {name: f"http://{host}:{port}" for name, port in self._ports.items()}
-        given = {name: _reached(os.environ[name], host) for name in self.template.environment() if os.environ.get(name)}
+        given = {name: _reached(os.environ[name], host) for name in self.template.variables() if os.environ.get(name)}
         return {
             **self.template.environment(),
             **demos,

@@ -70,17 +70,17 @@ class Template:
             if event["Type"] == "Api"
         ]
 
-    def environment(self) -> dict[str, str]:
-        """Return the variables of all functions, resolved; those without a value are left out."""
+    def variables(self) -> dict[str, Any]:
+        """Return the variables that the functions have, as the template writes their values."""
         blocks = [self.body.get("Globals", {}).get("Function", {})]
         blocks += self.resources("AWS::Serverless::Function").values()
-        variables: dict[str, str] = {}
-        for block in blocks:
-            for name, value in block.get("Environment", {}).get("Variables", {}).items():
-                resolved = self.resolve(value)
-                if resolved not in {None, ""}:
-                    variables[name] = str(resolved)
-        return variables
+        declared = (block.get("Environment", {}).get("Variables", {}) for block in blocks)
+        return {name: value for variables in declared for name, value in variables.items()}
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of all functions, resolved; those without a value are left out."""
+        resolved = {name: self.resolve(value) for name, value in self.variables().items()}
+        return {name: str(value) for name, value in resolved.items() if value not in {None, ""}}
 
     def resolve(self, value: Any) -> Any:
         """Return *value* with its references resolved, parameters at their defaults."""

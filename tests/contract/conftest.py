@@ -69,12 +69,12 @@ class Answer:
 Send = Callable[..., Answer]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab() -> Lab:
     return Lab()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def httpbin_url() -> Iterator[str]:
     server = make_server("127.0.0.1", 0, httpbin.app, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -85,7 +85,7 @@ def httpbin_url() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stuck_url() -> Iterator[str]:
     """An address that takes connections and never answers."""
     listening = listen("127.0.0.1", 0)
@@ -93,7 +93,7 @@ def stuck_url() -> Iterator[str]:
     listening.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def projects_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("projects")
     (folder / "metacogna.yaml").write_text((ROOT / "layers/config/projects/metacogna.yaml").read_text())
@@ -101,7 +101,7 @@ def projects_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(lab: Lab, httpbin_url: str, stuck_url: str, projects_dir: Path) -> Iterator[House]:
     listening = listen("127.0.0.1", 0)
     environment = {
@@ -126,7 +126,7 @@ def house(lab: Lab, httpbin_url: str, stuck_url: str, projects_dir: Path) -> Ite
             yield house
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def uvicorn_send(house: House) -> Iterator[Send]:
     """The gateway as `make run` serves it."""
     app = router(house.template)
@@ -155,7 +155,7 @@ def uvicorn_send(house: House) -> Iterator[Send]:
         yield send
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def functions(house: House) -> Iterator[dict[str, Any]]:
     """The functions as Lambda loads them, with the client that the template gives the proxy."""
     with pytest.MonkeyPatch.context() as patch:
@@ -175,7 +175,7 @@ def invoke(function: Any, event: dict[str, Any], context: Context | None = None)
     return Answer(result["statusCode"], headers, base64.b64decode(raw) if result["isBase64Encoded"] else raw.encode())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mangum_send(house: House, functions: dict[str, Any]) -> Send:
     """The gateway as API Gateway and Lambda run it."""
     endpoints = sorted(house.template.endpoints(), key=lambda one: one.path.count("+"))

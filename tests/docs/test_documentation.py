@@ -71,10 +71,7 @@ def test_the_readme_shows_the_commands_that_make_run_prints():
 
 
 def test_every_variable_of_a_project_file_is_declared_in_the_template():
-    template = load()
-    declared = set(template.body["Globals"]["Function"]["Environment"]["Variables"])
-    for function in template.resources("AWS::Serverless::Function").values():
-        declared |= set(function.get("Environment", {}).get("Variables", {}))
+    declared = set(load().variables())
     for file in (ROOT / "layers/config/projects").glob("*.yaml"):
         named = set(re.findall(r"\$\{([A-Z0-9_]+)\}", file.read_text()))
         assert named <= declared
