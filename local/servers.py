@@ -12,6 +12,8 @@ from typing import Any
 
 import uvicorn
 
+from local.protocol import Protocol
+
 GRACE_S = 1
 
 
@@ -19,7 +21,7 @@ def config(app: Any) -> uvicorn.Config:
     """Return how *app* is served."""
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         # Its default takes X-Forwarded-For from anybody on this machine.

@@ -127,7 +127,8 @@ def test_another_method_is_refused_with_our_body(send: Send, path: str, method: 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"route":null}', b'{"route":"NOSUCH"}', b'{"route":"BUILD"}', b'{"route":""}']
+    "body",
+    [b"", b"{}", b'{"route":null}', b'{"route":"NOSUCH"}', b'{"route":"BUILD"}', b'{"route":"build"}', b'{"route":""}'],
 )
 def test_a_guest_who_asks_for_nothing_known_gets_build(send: Send, body: bytes):
     answer = send("POST", "/auth/guest", body=body)

@@ -51,8 +51,8 @@ def guest_route(project: Project, tokens: Tokens, asked: str | None) -> str:
     allowed = tokens.guest_routes
     if asked in allowed:
         return asked
-    known = {*tokens.elevated, *(route.name for route in project.routes)}
-    if not allowed or (asked and asked.upper() in {name.upper() for name in known}):
+    refused = {*tokens.elevated, *(route.name for route in project.routes)} - set(allowed)
+    if not allowed or (asked and asked.upper() in {name.upper() for name in refused}):
         wanted = f"Guests of {project.project} may have: {', '.join(allowed) or 'no route'}."
         raise InvalidRouteError(wanted)
     return allowed[0]

@@ -19,10 +19,12 @@ HOP_BY_HOP = frozenset({
 """RFC 9110 section 7.6.1, and the ones that never became part of it."""
 
 OURS_TO_SAY = frozenset({
-    "authorization", "content-length", "expect", "forwarded", "host", "proxy", "x-organization-id", "x-request-id",
-    "x-user-id", "client-ip", "true-client-ip", "cf-connecting-ip", "fastly-client-ip", "x-client-ip",
-    "x-cluster-client-ip", "x-real-ip", "x-original-url", "x-original-uri", "x-rewrite-url", "x-amzn-lambda-context",
-    "x-amzn-request-context",
+    "authorization", "cf-connecting-ip", "cf-connecting-ipv6", "client-ip", "content-length", "expect",
+    "fastly-client-ip", "forwarded", "host", "proxy", "true-client-ip", "x-amzn-lambda-context",
+    "x-amzn-request-context", "x-client-ip", "x-cluster-client-ip", "x-host", "x-http-method",
+    "x-http-method-override", "x-method-override", "x-organization-id", "x-original-host", "x-original-uri",
+    "x-original-url", "x-originating-ip", "x-real-ip", "x-remote-addr", "x-remote-ip", "x-request-id",
+    "x-rewrite-url", "x-user-id",
 })  # fmt: skip
 """Fields that only the gateway may tell an upstream, and credentials, which end here."""
 

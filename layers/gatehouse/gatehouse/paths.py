@@ -74,9 +74,9 @@ def _check_decoded(segment: bytes) -> None:
         raise BadPathError(
             "The path holds a slash, backslash, '?', '#' or control character where it could be misread."
         )
-    # Java servers cut path parameters off first: '..;x' is '..' to them.
-    if segment.partition(b";")[0] in {b".", b".."}:
-        raise BadPathError("The path holds a dot segment ('.' or '..').")
+    # Java servers cut path parameters off first: '..;x' is '..' to them, and ';x' an empty segment.
+    if segment and segment.partition(b";")[0] in {b"", b".", b".."}:
+        raise BadPathError("The path holds a dot segment ('.' or '..'), or nothing but a parameter.")
     try:
         segment.decode("utf-8")
     except UnicodeDecodeError as error:

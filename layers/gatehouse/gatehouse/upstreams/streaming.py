@@ -101,15 +101,19 @@ class BrokeOffError(aiohttp.ClientError):
 
 
 class _Connection(ResponseHandler):
-    """aiohttp's connection, which also knows whether a byte of the present answer has come."""
+    """aiohttp's connection, which also knows whether it is idle and whether a byte of the present answer has come."""
 
+    idle = False
     heard = False
 
     def set_response_params(self, **params: Any) -> None:
-        self.heard = False
+        self.idle, self.heard = False, False
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
+        if self.idle and data:  # nobody asked; aiohttp would give it to the next caller as the answer
+            self.close()
+            return
         self.heard = True
         super().data_received(data)
 
@@ -124,6 +128,11 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._factory = partial(_Connection, loop=self._loop)  # type: ignore[assignment]  # partial is invariant
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if isinstance(protocol, _Connection):
+            protocol.idle = True
 
 
 async def _once(request: aiohttp.ClientRequest, send: ClientHandlerType) -> aiohttp.ClientResponse:

@@ -1,0 +1,167 @@
+"""Stand-ins for what surrounds the code under test, and short ways to make its values."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gatehouse.call import Call, Identity, Reply
+from gatehouse.headers import Headers, Pair
+from gatehouse.keys import Key, KeyRing
+from gatehouse.projects import Project, Projects, load
+from gatehouse.tokens import Issuer, TokenVerifier
+from gatehouse.upstreams import Outbound
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = 1_800_000_000
+SECRET = "an0ther-Fine/Secret+0f-48-Bytes=that-nobody-knows"
+OTHER_SECRET = "Zq9w!8e7r6t5y4u3i2o1p0a_s-d.f,g;h:j k<l>yxcvbnm"
+METACOGNA = Issuer(issuer="gateway.metacogna.ai", audience="metacogna-clients")
+TARGETS = {
+    "BUILD_SERVICE_URL": "http://build.test",
+    "KV_SERVICE_URL": "http://kv.test/base",
+    "CORE_SERVICE_URL": "http://core.test",
+}
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run *work* on a loop of its own."""
+    return asyncio.run(work)
+
+
+class FakeClock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeBody:
+    """A request's body that counts how often it was read."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = data
+        self.reads = 0
+
+    async def read(self) -> bytes:
+        self.reads += 1
+        return self.data
+
+
+class FakeUpstream:
+    """An upstream that remembers what it was sent, and answers (or raises) what it was given, in order."""
+
+    def __init__(self, *answers: Reply | Exception) -> None:
+        self.answers = list(answers)
+        self.sent: list[Outbound] = []
+        self.closed = False
+
+    async def send(self, outbound: Outbound) -> Reply:
+        self.sent.append(outbound)
+        answer = self.answers.pop(0) if self.answers else ok()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        self.closed = True
+
+    @property
+    def only(self) -> Outbound:
+        """The one request that was sent."""
+        (outbound,) = self.sent
+        return outbound
+
+
+class FakeRing:
+    """A key ring that never changes unless a test changes it."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self.keys = keys
+        self.asked: list[str] = []
+
+    async def current(self) -> KeyRing:
+        return self.keys
+
+    async def with_key(self, kid: str) -> KeyRing:
+        self.asked.append(kid)
+        return self.keys
+
+
+class FakeKit:
+    """The collaborators of pipelines."""
+
+    def __init__(self, upstream: FakeUpstream | None = None, keys: KeyRing | None = None) -> None:
+        self.upstream = upstream or FakeUpstream()
+        self.clock = FakeClock()
+        self.ring = FakeRing(keys or ring())
+
+    def verifier(self, issuer: Issuer) -> TokenVerifier:
+        return TokenVerifier(self.ring, issuer, self.clock)
+
+
+def ok(body: bytes = b"hello", *pairs: Pair, status: int = 200) -> Reply:
+    """An upstream's answer."""
+    return Reply(status=status, headers=Headers((("content-type", "text/plain"), *pairs)), body=body)
+
+
+def key(kid: str = "k1", secret: str = SECRET, *, legacy: bool = False) -> Key:
+    return Key(kid=kid, algorithm="HS256", secret=secret.encode(), legacy=legacy)
+
+
+def ring(*keys: Key) -> KeyRing:
+    """A ring of *keys*; the first one signs."""
+    kept = keys or (key(),)
+    return KeyRing(kept[0], {one.kid: one for one in kept})
+
+
+def a_call(path: str = "/build/x", method: str = "GET", *headers: Pair, body: bytes = b"", **changes: Any) -> Call:
+    """A request as the edge hands it over."""
+    fields: dict[str, Any] = {
+        "method": method,
+        "path": path,
+        "query": "",
+        "headers": Headers(headers),
+        "body": FakeBody(body),
+        "client_ip": "192.0.2.7",
+        "scheme": "https",
+        "request_id": "request-0001",
+        "route": "CORE",
+    }
+    return Call(**{**fields, **changes})
+
+
+def an_identity(route: str | None = "BUILD", subject: str = "ada", *scopes: str) -> Identity:
+    """Somebody whose token of ours was granted for *route*."""
+    claims = {} if route is None else {"route": route}
+    return Identity(kind="gateway", subject=subject, scopes=frozenset(scopes or ("admin",)), claims=claims)
+
+
+def body_of(reply: Reply) -> Any:
+    """The JSON of an answer that is whole."""
+    assert isinstance(reply.body, bytes)
+    return json.loads(reply.body)
+
+
+def write(folder: Path, text: str, name: str = "demo.yaml") -> Path:
+    """Put a project file into *folder*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def metacogna(environ: Mapping[str, str] = TARGETS) -> Projects:
+    """The project that ships with the gateway."""
+    return load(ROOT / "layers/config/projects", environ)
+
+
+def the_metacogna() -> Project:
+    return next(project for project in metacogna().all if project.project == "metacogna")

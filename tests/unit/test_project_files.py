@@ -1,0 +1,590 @@
+"""Project files: what they may say, and that every mistake is found at once, with its file and line."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatehouse.errors import InvalidRequestError
+from gatehouse.projects import Problem, ProjectFileError, Projects, load
+from gatehouse.projects.load import MOST_BYTES
+from gatehouse.projects.model import Cors, Project, Route
+from tests.unit.fakes import ROOT, TARGETS, metacogna, the_metacogna, write
+
+TOKENS = {"issuer": "i", "audience": "a", "elevated": ["AUTH"]}
+ROUTE = {"name": "A", "path": "/a", "upstream": "http://a.test", "auth": "none"}
+
+
+def a_file(*, route: dict[str, Any] | None = None, **changes: Any) -> str:
+    """A project file that is right, but for the changes."""
+    whole = {"project": "demo", "routes": [{**ROUTE, **(route or {})}], **changes}
+    return yaml.safe_dump({name: value for name, value in whole.items() if value is not None}, sort_keys=False)
+
+
+def loaded(folder: Path, text: str, environ: dict[str, str] | None = None) -> Project:
+    (project,) = load(write(folder, text), environ or {}).all
+    return project
+
+
+def problems(folder: Path, text: str, environ: dict[str, str] | None = None) -> list[Problem]:
+    with pytest.raises(ProjectFileError) as caught:
+        load(write(folder, text), environ or {})
+    return caught.value.problems
+
+
+def said(folder: Path, text: str, environ: dict[str, str] | None = None) -> str:
+    return "\n".join(f"{problem.line}: {problem.message}" for problem in problems(folder, text, environ))
+
+
+# ----------------------------------------------------------------------------------------------- files that are right
+
+
+def test_the_files_that_ship_with_the_gateway_are_right() -> None:
+    assert "metacogna" in {project.project for project in metacogna().all}
+
+
+def test_metacogna_is_what_it_was() -> None:
+    project = the_metacogna()
+    assert project.cors == Cors(
+        origins=("*",),
+        headers=("Authorization", "Content-Type"),
+        methods=("GET", "POST", "PUT", "DELETE", "OPTIONS"),
+        max_age=86_400.0,
+    )
+    assert project.tokens
+    assert (project.tokens.issuer, project.tokens.audience, project.tokens.ttl) == (
+        "gateway.metacogna.ai",
+        "metacogna-clients",
+        3600,
+    )
+    assert [(r.name, r.patterns, r.auth, r.strip_prefix) for r in project.routes] == [
+        ("BUILD", ("/build",), "required", True),
+        ("KV", ("/kv",), "optional", True),
+        ("CORE", ("/core",), "optional", True),
+    ]
+
+
+def test_a_route_is_safe_unless_it_says_otherwise(tmp_path: Path) -> None:
+    route = loaded(tmp_path, a_file(tokens=TOKENS, route={"auth": "required"})).routes[0]
+    text = a_file(tokens=TOKENS).replace("  auth: none\n", "")
+    assert loaded(tmp_path, text).routes[0] == route
+    assert (route.auth, route.accept, route.strip_prefix, route.timeout) == ("required", ("gateway",), True, 25.0)
+    assert route.methods == ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def test_cors_has_the_defaults_that_browsers_need(tmp_path: Path) -> None:
+    cors = loaded(tmp_path, a_file(cors={"origins": ["https://app.test"]})).cors
+    assert cors
+    assert (cors.credentials, cors.max_age, cors.expose) == (False, 86_400.0, ("X-Request-Id",))
+
+
+def test_defaults_stand_under_every_route_and_a_route_can_say_otherwise(tmp_path: Path) -> None:
+    routes = [{**ROUTE, "timeout": "2s"}, {**ROUTE, "name": "B", "path": "/b"}]
+    project = loaded(tmp_path, a_file(defaults={"timeout": "5s", "strip_prefix": False}, routes=routes))
+    assert [(route.timeout, route.strip_prefix) for route in project.routes] == [(2.0, False), (5.0, False)]
+
+
+def test_a_route_may_have_several_paths(tmp_path: Path) -> None:
+    text = a_file(route={"path": None, "paths": ["/a", "/api/v{version}/a"]}).replace("  path: null\n", "")
+    assert loaded(tmp_path, text).routes[0].patterns == ("/a", "/api/v{version}/a")
+
+
+def test_a_loaded_project_cannot_be_changed() -> None:
+    project = the_metacogna()
+    for value, name in ((project, "project"), (project.routes[0], "auth"), (project.cors, "origins")):
+        with pytest.raises(AttributeError):
+            setattr(value, name, "other")
+
+
+def test_yml_files_are_read_too_and_others_are_not(tmp_path: Path) -> None:
+    write(tmp_path, a_file(), "a.yml")
+    write(tmp_path, "not: [a project", "notes.txt")
+    assert [project.project for project in load(tmp_path, {}).all] == ["demo"]
+
+
+# ------------------------------------------------------------------------------------------------------- ${NAME}
+
+
+def test_names_are_filled_from_the_environment(tmp_path: Path) -> None:
+    text = a_file(route={"upstream": "http://${HOST}:${PORT}/v1"})
+    assert loaded(tmp_path, text, {"HOST": "h", "PORT": "8"}).routes[0].upstream == "http://h:8/v1"
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOST": ""}, {"PORT": "8"}])
+def test_an_unset_upstream_does_not_stop_the_gateway(tmp_path: Path, environ: dict[str, str]) -> None:
+    assert loaded(tmp_path, a_file(route={"upstream": "http://${HOST}:${PORT}"}), environ).routes[0].upstream is None
+
+
+def test_an_unset_upstream_among_the_defaults_does_not_stop_it_either(tmp_path: Path) -> None:
+    text = a_file(defaults={"upstream": "${NOPE}"}).replace("  upstream: http://a.test\n", "")
+    assert loaded(tmp_path, text).routes[0].upstream is None
+
+
+def test_any_other_name_that_is_not_set_is_a_mistake(tmp_path: Path) -> None:
+    text = a_file(tokens={**TOKENS, "issuer": "${WHO}-${ELSE}"})
+    assert "the environment has no WHO and no ELSE; set it" in said(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "1A", "A-B", "A:B", "a.b"])
+def test_what_is_not_a_name_is_a_mistake(tmp_path: Path, name: str) -> None:
+    assert "is not a variable" in said(tmp_path, a_file(route={"upstream": f"http://${{{name}}}"}))
+
+
+def test_a_filled_value_is_not_filled_again(tmp_path: Path) -> None:
+    environ = {"ISSUER": "${OTHER}", "OTHER": "x"}
+    tokens = loaded(tmp_path, a_file(tokens={**TOKENS, "issuer": "${ISSUER}"}), environ).tokens
+    assert tokens
+    assert tokens.issuer == "${OTHER}"
+
+
+@pytest.mark.parametrize("name", ["secret:KEY", "identity.user", "claims.project", "request.id"])
+@pytest.mark.parametrize("where", ["issuer", "upstream"])
+def test_what_nothing_fills_yet_is_refused_and_never_taken_literally(tmp_path: Path, name: str, where: str) -> None:
+    """`issuer: ${secret:X}` would otherwise make the well-known text '${secret:X}' the issuer."""
+    text = f"http://${{{name}}}"
+    file = a_file(tokens={**TOKENS, "issuer": text}) if where == "issuer" else a_file(route={"upstream": text})
+    assert name in said(tmp_path, file)
+
+
+# --------------------------------------------------------------------------------------- every mistake, all at once
+
+
+def test_every_mistake_of_every_file_is_found_at_once_with_its_line(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        """\
+project: one
+cors:
+  origins: [HTTP://Bad.example]
+  max_age: soon
+routes:
+  - name: A
+    path: a
+    upstream: ftp://x
+    auth: maybe
+  - name: B
+    pth: /b
+    upstream: http://b.test
+    timeout: 0s
+""",
+        "one.yaml",
+    )
+    write(tmp_path, "project: [two]\nrouts: []\n", "two.yaml")
+    with pytest.raises(ProjectFileError) as caught:
+        load(tmp_path, {})
+    places = {(Path(problem.file).name, problem.line) for problem in caught.value.problems}
+    assert places >= {("one.yaml", line) for line in (3, 4, 7, 8, 9, 11, 13)} | {("two.yaml", line) for line in (1, 2)}
+    assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
+    assert f"{tmp_path / 'one.yaml'}:9: routes.0.auth: expected one of required, optional, none" in str(caught.value)
+
+
+def test_a_mistake_in_the_defaults_is_found_where_it_was_made(tmp_path: Path) -> None:
+    route = "{name: A, path: /a, upstream: 'http://a', auth: none}"
+    text = f"project: demo\ndefaults:\n  timeout: never\nroutes:\n  - {route}\n"
+    assert said(tmp_path, text).startswith("3: ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("upsteam", "upstream"),
+        ("method", "methods"),
+        ("strip_prefx", "strip_prefix"),
+        ("Auth", "auth"),
+        ("time_out", "timeout"),
+    ],
+)
+def test_an_unknown_key_of_a_route_is_refused_with_the_one_that_was_meant(
+    tmp_path: Path, wrong: str, meant: str
+) -> None:
+    assert f"routes.0.{wrong}: unknown key (did you mean '{meant}'?)" in said(tmp_path, a_file(route={wrong: "x"}))
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong", "meant"),
+    [
+        ("cors", "orgins", "origins"),
+        ("cors", "maxage", "max_age"),
+        ("tokens", "audiences", "audience"),
+        ("tokens", "issuers", "issuer"),
+    ],
+)
+def test_an_unknown_key_of_a_section_is_refused_with_the_one_that_was_meant(
+    tmp_path: Path, section: str, wrong: str, meant: str
+) -> None:
+    sections = {"cors": {"origins": ["*"]}, "tokens": TOKENS}
+    text = a_file(**{section: {**sections[section], wrong: "x"}})
+    assert f"{section}.{wrong}: unknown key (did you mean '{meant}'?)" in said(tmp_path, text)
+
+
+def test_an_unknown_key_of_the_file_is_refused_and_one_like_no_other_gets_no_advice(tmp_path: Path) -> None:
+    assert "token: unknown key (did you mean 'tokens'?)" in said(tmp_path, a_file(token={}))
+    assert said(tmp_path, a_file(zzzzz=1)).endswith("zzzzz: unknown key")
+
+
+def later_keys(model: type) -> list[str]:
+    return [field.name for field in fields(model) if field.metadata["gatehouse.later"]]  # type: ignore[arg-type]
+
+
+LATER_VALUES: dict[str, Any] = {
+    "limit": "standard", "cache": {"ttl": "60s"}, "claims": {"project": "x"},
+    "set_headers": {"X-A": "${identity.user}"},
+    "public": ["GET /health"], "organization": "required", "revocation": "strict", "health": "/health",
+    "streaming": True,
+    "errors": "openai", "budget": {"tokens": 5, "per": "1m"},
+}  # fmt: skip
+
+
+def test_the_values_below_cover_every_key_that_nothing_obeys_yet() -> None:
+    assert set(LATER_VALUES) >= set(later_keys(Route))
+
+
+@pytest.mark.parametrize("name", later_keys(Route))
+def test_a_routes_key_that_nothing_obeys_yet_is_refused_and_never_ignored(tmp_path: Path, name: str) -> None:
+    """A limit that is written down and not kept is worse than none."""
+    assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(route={name: LATER_VALUES[name]}))
+    assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(defaults={name: LATER_VALUES[name]}))
+    assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(route={name: None}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("limits", {"standard": {"requests": 1, "per": "1m"}}),
+        ("providers", {"x": {"type": "anonymous"}}),
+        ("organization", {"session": "http://x", "api_key": "http://x"}),
+    ],
+)
+def test_a_files_key_that_nothing_obeys_yet_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    assert f"{name}: is not supported yet" in said(tmp_path, a_file(**{name: value}))
+
+
+def test_no_key_of_the_file_that_nothing_obeys_yet_is_forgotten_here() -> None:
+    assert {"limits", "providers", "organization"} >= set(later_keys(Project))
+    assert {"local_origins"} >= set(later_keys(Cors))
+
+
+def test_local_origins_are_refused_while_nothing_obeys_them(tmp_path: Path) -> None:
+    cors = {"origins": ["*"], "local_origins": ["http://localhost:3000"]}
+    assert "cors.local_origins: is not supported yet" in said(tmp_path, a_file(cors=cors))
+
+
+def test_a_lambda_function_as_upstream_is_refused_while_nothing_invokes_it(tmp_path: Path) -> None:
+    assert "not supported yet" in said(tmp_path, a_file(route={"upstream": "lambda:build"}))
+
+
+def test_the_four_original_systems_are_read_to_the_end_and_refused_only_for_what_is_not_built(tmp_path: Path) -> None:
+    """The whole file is understood: nothing but 'not supported yet' is said about it."""
+    text = """\
+project: crow
+limits: {standard: {requests: 100, per: 1m, by: ip}}
+providers:
+  session:   {type: session, cookie: better-auth.session_token, url: "${AUTH_SERVICE_URL}/get-session"}
+  api_key:   {type: api_key, prefix: crow_, headers: [x-api-key, apikey], bearer: true, url: "${AUTH_SERVICE_URL}/v"}
+  anonymous: {type: anonymous, ttl: 1h}
+  access:    {type: jwks, issuer: "https://t.test", audience: aud, jwks_url: "https://t.test/certs", require: [email],
+              retry: [5s, 10s]}
+organization: {session: "${AUTH_SERVICE_URL}/o", api_key: "${AUTH_SERVICE_URL}/u",
+               headers: {X-API-Key: "${secret:KEY}"}}
+defaults: {strip_prefix: false, limit: standard, accept: [session, api_key], organization: required,
+           set_headers: {X-User-Id: "${identity.user}", X-Meta: {user_id: "${identity.email}", n: 1}},
+           public: ["GET /health"]}
+routes:
+  - {name: products, paths: ["/api/v{version}/products"], upstream: "${P}", cache: {ttl: 60s, by: organization}}
+  - {name: chat, path: "/api/v{version}/chat", upstream: "${P}", streaming: {idle: 5s}, limit: [standard],
+     claims: {service: [a, b]}}
+"""
+    found = problems(tmp_path, text, {"AUTH_SERVICE_URL": "http://auth.test"})
+    assert {problem.message.rpartition(": ")[2] for problem in found} == {"is not supported yet"}
+
+
+@pytest.mark.parametrize("provider", [{}, {"type": "magic"}, {"type": ["jwks"]}, "jwks", None, {"type": "jwks"}])
+def test_a_provider_needs_a_type_and_what_its_type_needs(tmp_path: Path, provider: Any) -> None:
+    text = said(tmp_path, a_file(providers={"x": provider}))
+    assert "one of jwks, session, api_key, anonymous" in text or "this key is missing" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"project": None}, "project: this key is missing"),
+        ({"project": ""}, "project: expected a text"),
+        ({"project": "a b"}, "project: expected a name"),
+        ({"project": 5}, "project: expected a text"),
+        ({"project": True}, "project: expected a text"),
+        ({"routes": None}, "routes: this key is missing"),
+        ({"routes": []}, "routes: expected a list of at least 1"),
+        ({"routes": {}}, "routes: expected a list"),
+        ({"routes": ["x"]}, "routes.0: expected a mapping"),
+        ({"routes": [ROUTE, {**ROUTE, "path": "/b"}]}, "another route of this file is called 'A'"),
+        ({"routes": [ROUTE, {**ROUTE, "name": "B"}]}, "has the path /a, which 'A' of demo has already"),
+        ({"cors": {}}, "cors.origins: this key is missing"),
+        ({"cors": {"origins": []}}, "at least 1"),
+        ({"cors": {"origins": ["https://a.test/"]}}, "expected an origin"),
+        ({"cors": {"origins": ["null"]}}, "expected an origin"),
+        ({"cors": {"origins": ["https://a.test", "https://a.test"]}}, "no item twice"),
+        ({"cors": {"origins": ["*", "https://a.test"]}}, "'*' is every origin"),
+        ({"cors": {"origins": ["*"], "credentials": True}}, "every web page act as the user"),
+        ({"cors": {"origins": ["*"], "credentials": "yes"}}, "true or false"),
+        ({"cors": {"origins": ["*"], "max_age": "500ms"}}, "between 1s and 365d"),
+        ({"cors": {"origins": ["*"], "headers": ["a b"]}}, "the name of a header"),
+        ({"tokens": {**TOKENS, "guest_routes": ["AUTH"]}}, "'AUTH' is elevated: a guest would be let into every route"),
+        ({"tokens": {**TOKENS, "guest_routes": ["NOPE"]}}, "no route of this file is called 'NOPE'"),
+        ({"tokens": {**TOKENS, "login_route": "NOPE"}}, "neither a route of this file nor elevated"),
+        ({"tokens": {"issuer": "i", "audience": "a"}}, "say which route logins get"),
+        ({"tokens": {**TOKENS, "ttl": "366d"}}, "between 1s and 365d"),
+        ({"tokens": {**TOKENS, "ttl": "999ms"}}, "between 1s and 365d"),
+        ({"tokens": {**TOKENS, "issuer": ""}}, "tokens.issuer: expected a text"),
+        ({"tokens": "x"}, "expected a mapping"),
+        ({"defaults": {"name": "X"}}, "'name' differs from route to route"),
+        ({"defaults": {"path": "/x"}}, "'path' differs from route to route"),
+        ({"defaults": []}, "defaults"),
+        ({"defaults": {"nope": 1}}, "unknown key"),
+        ({"limits": {"x": {"requests": 0, "per": "1m"}}}, "whole number above zero"),
+        ({"limits": {"x": {"requests": True, "per": "1m"}}}, "whole number above zero"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_wrong_is_refused_in_words(tmp_path: Path, changes: dict[str, Any], what: str) -> None:
+    assert what in said(tmp_path, a_file(**changes))
+
+
+@pytest.mark.parametrize(
+    ("route", "what"),
+    [
+        ({"path": "/build/"}, "expected a path"), ({"path": "build"}, "expected a path"),
+        ({"path": "/a//b"}, "expected a path"),
+        ({"path": "/a/../b"}, "expected a path"), ({"path": "/."}, "expected a path"),
+        ({"path": "/a%20b"}, "expected a path"),
+        ({"path": "/a?b"}, "expected a path"), ({"path": "/{other}"}, "expected a path"),
+        ({"path": "/a\n"}, "expected a path"),
+        ({"path": "/a;b"}, "expected a path"), ({"path": "/é"}, "expected a path"), ({"path": 5}, "expected a text"),
+        ({"paths": ["/b"]}, "needs either 'path' or 'paths'"),
+        ({"path": "/auth"}, "'/auth' belongs to the gateway itself"),
+        ({"path": "/auth/x"}, "belongs to the gateway itself"),
+        ({"path": "/.well-known/x"}, "belongs to the gateway itself"),
+        ({"path": "/ping"}, "belongs to the gateway itself"), ({"path": "/metrics"}, "belongs to the gateway itself"),
+        ({"auth": "required"}, "needs 'accept' (who may call), or 'auth: none' if anyone may"),
+        ({"auth": "optional"}, "needs 'accept'"), ({"auth": "Required"}, "expected one of required, optional, none"),
+        ({"auth": None}, "expected one of"), ({"auth": "required", "accept": ["gateway"]}, "and there is none"),
+        ({"auth": "required", "accept": ["session"]}, "there is no provider 'session'"), ({"accept": []}, "at least 1"),
+        ({"methods": []}, "at least 1"), ({"methods": ["get"]}, "expected one of GET"),
+        ({"methods": ["TRACE"]}, "expected one of GET"),
+        ({"methods": ["CONNECT"]}, "expected one of GET"), ({"methods": ["GET", "GET"]}, "no item twice"),
+        ({"timeout": "0s"}, "is not a duration"), ({"timeout": 5}, "expected a text"),
+        ({"strip_prefix": "no"}, "true or false"),
+        ({"strip_prefix": 0}, "true or false"),
+    ],
+)  # fmt: skip
+def test_a_route_that_is_wrong_is_refused_in_words(tmp_path: Path, route: dict[str, Any], what: str) -> None:
+    assert what in said(tmp_path, a_file(route=route))
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b"])
+def test_a_header_to_set_cannot_hold_a_line_break(tmp_path: Path, value: str) -> None:
+    assert "a header cannot hold a line break" in said(tmp_path, a_file(route={"set_headers": {"X-A": value}}))
+
+
+def test_a_route_needs_a_path(tmp_path: Path) -> None:
+    text = a_file().replace("  path: /a\n", "")
+    assert "needs either 'path' or 'paths'" in said(tmp_path, text)
+
+
+def test_a_route_needs_an_upstream(tmp_path: Path) -> None:
+    assert "routes.0.upstream: this key is missing" in said(
+        tmp_path, a_file().replace("  upstream: http://a.test\n", "")
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://a.test",
+        "https://a.test:8443/base",
+        "http://10.0.0.1:80",
+        "http://[::1]:8080",
+        "http://build_service:80/",
+    ],
+)
+def test_an_upstream_is_an_address(tmp_path: Path, address: str) -> None:
+    assert loaded(tmp_path, a_file(route={"upstream": address})).routes[0].upstream == address.rstrip("/")
+
+
+@pytest.mark.parametrize("address", [
+    "", "a.test", "//a.test", "ftp://a.test", "http://", "http:///x", "http://a.test:99999", "http://a.test:0", "http://a.test:x",
+    "http://user:pw@a.test", "http://a@b.test", "http://a.test?x=1", "http://a.test/?", "http://a.test#x", "http://a.test/#",
+    "http://a b.test", "http://a.test/\tx", "http://a.test\r\nX: y", "http://é.test", "file:///etc/passwd", "http://[::1",
+    "http://${HOST", "http://$HOST", "http://a.test\\@b.test", "http://a.test%2f.b.test", "http://a,b.test",
+    "HTTPS//a.test",
+])  # fmt: skip
+def test_what_is_not_a_plain_address_is_refused(tmp_path: Path, address: str) -> None:
+    """Where requests go is decided by configuration alone, and read in one way."""
+    assert "routes.0.upstream" in said(tmp_path, a_file(route={"upstream": address}))
+
+
+def test_credentials_in_an_upstream_are_refused_without_showing_them(tmp_path: Path) -> None:
+    assert "s3cret" not in said(tmp_path, a_file(route={"upstream": "http://user:s3cret@a.test"}))
+
+
+# -------------------------------------------------------------------------------------------------------- the form
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "the file: expected a mapping"), ("[]", "expected a mapping"), ("just text", "expected a mapping"),
+        ("null", "expected a mapping"),
+        ("a: [", "is not YAML"), ("a: b: c", "is not YAML"), ("\t", "is not YAML"),
+        ("a: !!python/object:os.system x", "is not YAML"),
+        ("--- 1\n--- 2\n", "is not YAML"), ("*x", "is not YAML"), ("a: \x00", "is not YAML"),
+        ("a: !!int x", "is not YAML"),
+        ("project: a\nproject: b\n", "2: 'project' is said twice"), ("1: a\n", "a key must be a text"),
+        ("[a]: b\n", "a key must be a text"),
+        ("on: a\n", "a key must be a text"), ("<<: {a: 1}\n", "a key must be a text"),
+        ("a: " + "[" * 40 + "]" * 40, "is nested too deeply"), ("a: &x [*x]", "is nested too deeply"),
+        ("project: demo\nroutes: 2026-01-01\n", "expected a list"),
+    ],
+)  # fmt: skip
+def test_what_is_not_plain_yaml_is_refused_with_its_line(tmp_path: Path, text: str, what: str) -> None:
+    assert what in said(tmp_path, text)
+
+
+def test_a_file_that_unfolds_without_end_is_refused_at_once(tmp_path: Path) -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10))
+    assert "too" in said(tmp_path, bomb)
+
+
+def test_a_file_that_is_too_long_or_no_text_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, a_file() + "#" * MOST_BYTES, "long.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(ProjectFileError) as caught:
+        load(tmp_path, {})
+    text = str(caught.value)
+    assert f"long.yaml:1: is larger than {MOST_BYTES} bytes" in text
+    assert "binary.yaml:1: cannot be read as UTF-8 text" in text
+    assert "folder.yaml:1: cannot be read as UTF-8 text" in text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_without_project_files_is_a_mistake(tmp_path: Path, there: bool) -> None:
+    with pytest.raises(ProjectFileError, match="no project file"):
+        load(tmp_path if there else tmp_path / "nowhere", {})
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["/a", "http://a", "60s",
+        "${X}"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["project", "routes", "defaults", "cors", "tokens", "name", "path", "upstream",
+        "origins", "auth"]), inner),
+    max_leaves=12,
+))  # fmt: skip
+def test_any_document_is_a_project_or_a_list_of_problems(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    folder = write(tmp_path_factory.getbasetemp() / "any", yaml.safe_dump(value))
+    found: list[Problem] = []
+    try:
+        load(folder, {})
+    except ProjectFileError as error:
+        found = error.problems or [Problem("", 0, "an error without problems")]
+    assert all(problem.line >= 1 and problem.message for problem in found)
+
+
+# -------------------------------------------------------------------------------------------------- between files
+
+
+def two(tmp_path: Path, second: str) -> str:
+    write(tmp_path, a_file(tokens=TOKENS), "1.yaml")
+    write(tmp_path, second, "2.yaml")
+    with pytest.raises(ProjectFileError) as caught:
+        load(tmp_path, {})
+    return str(caught.value)
+
+
+def test_two_projects_may_not_share_a_name_a_path_or_an_issuer(tmp_path: Path) -> None:
+    text = two(tmp_path, a_file(tokens={**TOKENS, "ttl": "5m"}))
+    assert "2.yaml:1: another file is already the project 'demo'" in text
+    assert "has the path /a, which 'A' of demo has already" in text
+    assert "tokens of one would open the other" in text
+
+
+def test_two_paths_that_match_the_same_requests_are_one(tmp_path: Path) -> None:
+    write(tmp_path, a_file(route={"path": "/v{version}/a"}), "1.yaml")
+    write(tmp_path, a_file(project="other", route={"path": "/v{version}/a"}), "2.yaml")
+    with pytest.raises(ProjectFileError, match="has already"):
+        load(tmp_path, {})
+
+
+def issuers(tmp_path: Path, *names: str) -> Projects:
+    for name in names:
+        tokens = {**TOKENS, "issuer": name}
+        write(tmp_path, a_file(project=name, tokens=tokens, route={"path": f"/{name}"}), f"{name}.yaml")
+    write(tmp_path, a_file(project="open", route={"path": "/open"}), "open.yaml")
+    return load(tmp_path, {})
+
+
+def test_a_login_is_for_the_only_project_with_tokens(tmp_path: Path) -> None:
+    assert issuers(tmp_path, "one").issuing()[0].project == "one"
+    assert issuers(tmp_path, "one").issuing("one")[0].project == "one"
+
+
+def test_a_login_names_its_project_where_there_are_several(tmp_path: Path) -> None:
+    projects = issuers(tmp_path, "one", "two")
+    project, tokens = projects.issuing("two")
+    assert (project.project, tokens.issuer) == ("two", "two")
+    for wrong in (None, "", "open", "three"):
+        with pytest.raises(InvalidRequestError, match="'one', 'two'"):
+            projects.issuing(wrong)
+
+
+def test_where_no_project_has_tokens_nobody_logs_in(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="no project file has 'tokens'"):
+        issuers(tmp_path).issuing()
+
+
+def test_every_policy_of_every_project_is_known(tmp_path: Path) -> None:
+    write(tmp_path, a_file(cors={"origins": ["*"]}), "1.yaml")
+    write(tmp_path, a_file(project="other", route={"path": "/b"}), "2.yaml")
+    assert [cors.origins for cors in load(tmp_path, {}).cors] == [("*",)]
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+
+def test_the_check_command_lists_projects_that_are_right(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gatehouse.__main__ import main
+
+    for name, value in TARGETS.items():
+        monkeypatch.setenv(name, value)
+    assert main(["check", str(ROOT / "layers/config/projects")]) == 0
+    assert "metacogna: /build (required), /kv (optional), /core (optional)" in capsys.readouterr().out
+
+
+def test_the_check_command_lists_everything_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from gatehouse.__main__ import main
+
+    write(tmp_path, a_file(route={"auth": "maybe", "limit": "x"}))
+    assert main(["check", str(tmp_path)]) == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.count("demo.yaml:") == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["check"], ["nope"], ["check", "a", "b"]])
+def test_the_command_line_explains_itself_when_it_is_misused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gatehouse.__main__ import main
+
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: python -m gatehouse" in capsys.readouterr().err
