@@ -7,17 +7,32 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import boto3
+import botocore.auth
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatehouse.stores.secrets import SecretError, endpoint, secret_value
+from gatehouse.stores.sigv4 import Credentials, Post, signed
 from local.house import House
+
+
+@contextmanager
+def freeze(moment: datetime) -> Iterator[None]:
+    """Let botocore sign at *moment*."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.auth, "get_current_datetime", lambda **_: moment)
+        yield
+
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:x-AbCdEf"
 PLAIN = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
@@ -143,3 +158,33 @@ def test_an_answer_without_a_secret_is_an_exception_and_no_secret(
 def test_no_arn_makes_an_address_of_somebody_else(arn: str):
     address = endpoint(arn, PLAIN)
     assert address is None or address.startswith("https://secretsmanager.")
+
+
+@given(
+    body=st.binary(max_size=300),
+    access_key=st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=16, max_size=20),
+    secret_key=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40),
+    token=st.text("abcXYZ019+/=", max_size=40),
+    region=st.sampled_from(["eu-central-1", "us-gov-west-1", "cn-north-1"]),
+    host=st.sampled_from(["secretsmanager.eu-central-1.amazonaws.com", "127.0.0.1:4566", "example.com"]),
+    moment=st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)),  # noqa: DTZ001  # UTC, as botocore takes it
+)
+def test_a_signature_is_the_one_that_botocore_makes(
+    body: bytes, access_key: str, secret_key: str, token: str, region: str, host: str, moment: datetime
+):
+    headers = {
+        "content-type": "application/x-amz-json-1.1",
+        "host": host,
+        "x-amz-target": "secretsmanager.GetSecretValue",
+    }
+    request = AWSRequest("POST", f"https://{host}/", headers=headers, data=body)
+    with freeze(moment):
+        SigV4Auth(BotocoreCredentials(access_key, secret_key, token or None), "secretsmanager", region).add_auth(
+            request
+        )
+    post = Post(service="secretsmanager", region=region, headers=headers, body=body)
+    credentials = Credentials(access_key=access_key, secret_key=secret_key, token=token)
+    ours = signed(post, credentials, moment.strftime("%Y%m%dT%H%M%SZ"))
+    assert ours["authorization"] == request.headers["Authorization"]
+    assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
+    assert ours.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")

@@ -307,15 +307,15 @@ def test_an_upstream_is_hung_up_on_when_its_time_is_over(make: Callable[[], Upst
     assert ended == [True]
 
 
-def test_an_upstream_is_hung_up_on_when_nobody_waits_any_more(make: Callable[[], Upstream]) -> None:
-    ended: list[bool] = []
+def test_an_upstream_is_hung_up_on_when_nobody_waits_any_more() -> None:
+    ended: list[bool] = []  # of the buffered client nobody can stop to wait: it is alone on its loop
 
     def script(connection: Connection) -> None:
         connection.read()
         ended.append(connection.wait_for_end())
 
     async def work(url: str, server: Scripted) -> None:
-        async with client(make) as upstream:
+        async with client(StreamingUpstream) as upstream:
             waiting = asyncio.create_task(upstream.send(outbound(url)))
             await asyncio.to_thread(server.wait_arrived)
             waiting.cancel()

@@ -1,7 +1,7 @@
 """Secrets Manager, read without blocking the event loop and without waiting for boto3.
 
 This is the one AWS call that a cold start of the proxy has to make before it can believe a token. A boto3 client
-takes 300 ms to make; botocore's signer and `http.client` take a third of that for the same request. Where the
+takes 200-300 ms to import and make; signing the same request ourselves takes none. Where the
 credentials are not plain variables of the environment, as in a function with SnapStart, boto3 does it after all.
 """
 
@@ -12,11 +12,13 @@ import http.client
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from gatehouse.stores.clients import READ_S, client
+from gatehouse.stores.sigv4 import Credentials, Post, signed
 
 SERVICE = "secretsmanager"
 _BEYOND_US = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
@@ -62,22 +64,21 @@ def endpoint(arn: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _asked(arn: str, address: str) -> str:
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
-
-    credentials = Credentials(
-        os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"], os.environ.get("AWS_SESSION_TOKEN")
-    )
+    url = urlsplit(address)
     body = json.dumps({"SecretId": arn}).encode()
-    request = AWSRequest(
-        "POST",
-        address.rstrip("/") + "/",
-        headers={"content-type": "application/x-amz-json-1.1", "x-amz-target": "secretsmanager.GetSecretValue"},
-        data=body,
+    headers = {
+        "content-type": "application/x-amz-json-1.1",
+        "host": url.netloc,
+        "x-amz-target": "secretsmanager.GetSecretValue",
+    }
+    credentials = Credentials(
+        access_key=os.environ["AWS_ACCESS_KEY_ID"],
+        secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+        token=os.environ.get("AWS_SESSION_TOKEN", ""),
     )
-    SigV4Auth(credentials, SERVICE, arn.split(":")[3]).add_auth(request)
-    status, answered = _sent(address, dict(request.headers.items()), body)
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    post = Post(service=SERVICE, region=arn.split(":")[3], headers=headers, body=body)
+    status, answered = _sent(url, signed(post, credentials, now), body)
     if status >= SERVER_ERROR:
         raise http.client.HTTPException(f"Secrets Manager answered {status}")
     answer: Any = json.loads(answered)
@@ -87,8 +88,7 @@ def _asked(arn: str, address: str) -> str:
     return text
 
 
-def _sent(address: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-    url = urlsplit(address)
+def _sent(url: SplitResult, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     connection = kind(url.netloc, timeout=READ_S)
     try:

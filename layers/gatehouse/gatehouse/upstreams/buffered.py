@@ -10,11 +10,10 @@ import asyncio
 import http.client
 import re
 import select
-import socket
 import ssl
 import time
 from collections import defaultdict
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import urlsplit
 
 from gatehouse.call import Reply
@@ -22,7 +21,7 @@ from gatehouse.errors import ResponseTooLargeError, UpstreamTimeoutError, Upstre
 from gatehouse.headers import Headers
 from gatehouse.lambda_answer import MOST_ANSWER_BYTES, fits
 from gatehouse.upstreams import Outbound, UnansweredError
-from gatehouse.upstreams.strict import StrictResponse
+from gatehouse.upstreams.strict import StrictResponse, limit
 
 CONNECT_S = 5.0
 KEPT_IDLE_S = 15.0
@@ -34,26 +33,27 @@ _FOLD = re.compile(r"[ \t]*[\r\n\0]+[ \t]*")
 
 
 class BufferedUpstream:
-    """Keeps idle connections, and runs each exchange in a thread, so that a deadline is a deadline."""
+    """Keeps idle connections. An exchange blocks the loop, which has nothing else to do in such a function.
+
+    Connecting happens in a thread: looking a name up is the one step that takes no timeout.
+    """
 
     def __init__(self) -> None:
         self._idle: defaultdict[Place, list[tuple[http.client.HTTPConnection, float]]] = defaultdict(list)
 
     async def send(self, outbound: Outbound) -> Reply:
         """Send *outbound* once; see `Upstream.send`."""
+        deadline = time.monotonic() + outbound.timeout_s
         url = urlsplit(outbound.url)
         place = (url.scheme, url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
         target = outbound.url[outbound.url.index("/", len(url.scheme) + 3) :]
-        connection = self._taken(place) or self._made(place, outbound.timeout_s)
-        exchange = asyncio.get_running_loop().run_in_executor(None, _exchange, connection, outbound, target)
+        connection = self._taken(place) or await self._connected(place, outbound.timeout_s)
         try:
-            # Shielded: a thread cannot be cancelled. It ends by itself once its connection is gone.
-            reply, reusable = await asyncio.wait_for(asyncio.shield(exchange), outbound.timeout_s)
-        except TimeoutError as error:
-            raise UpstreamTimeoutError from error
-        finally:
-            if not exchange.done():
-                _abort(connection)
+            response = _sent(connection, outbound, target, deadline)
+            reply, reusable = _answer(response), not response.will_close
+        except BaseException:
+            connection.close()
+            raise
         if reusable:
             self._idle[place].append((connection, time.monotonic()))
         else:
@@ -77,7 +77,7 @@ class BufferedUpstream:
             connection.close()
         return None
 
-    def _made(self, place: Place, timeout_s: float) -> http.client.HTTPConnection:
+    async def _connected(self, place: Place, timeout_s: float) -> http.client.HTTPConnection:
         scheme, host, port = place
         connect_s = min(CONNECT_S, timeout_s)
         connection = (
@@ -85,7 +85,14 @@ class BufferedUpstream:
             if scheme == "https"
             else http.client.HTTPConnection(host, port, timeout=connect_s)
         )
-        connection.response_class = StrictResponse
+        connecting = asyncio.get_running_loop().run_in_executor(None, connection.connect)
+        try:
+            # Shielded: a thread cannot be cancelled. What it connects too late is closed when it is collected.
+            await asyncio.wait_for(asyncio.shield(connecting), connect_s)
+        except TimeoutError as error:
+            raise UpstreamTimeoutError from error
+        except OSError as error:
+            raise UnansweredError from error
         return connection
 
     @cached_property
@@ -93,22 +100,12 @@ class BufferedUpstream:
         return ssl.create_default_context()  # 40 ms: one per process
 
 
-def _exchange(connection: http.client.HTTPConnection, outbound: Outbound, target: str) -> tuple[Reply, bool]:
-    """Send one request and read its whole answer; say whether the connection can carry another."""
+def _sent(
+    connection: http.client.HTTPConnection, outbound: Outbound, target: str, deadline: float
+) -> http.client.HTTPResponse:
+    connection.response_class = partial(StrictResponse, deadline=deadline)  # type: ignore[assignment]  # it makes one
     try:
-        response = _sent(connection, outbound, target)
-        return _answer(response), not response.will_close
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _sent(connection: http.client.HTTPConnection, outbound: Outbound, target: str) -> http.client.HTTPResponse:
-    deadline = time.monotonic() + outbound.timeout_s
-    try:
-        if connection.sock is None:
-            connection.connect()
-        connection.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        limit(connection.sock, deadline)
         connection.putrequest(outbound.method, target, skip_accept_encoding=True)
         for name, value in outbound.headers:
             connection.putheader(name, value.encode("latin-1"))
@@ -156,12 +153,3 @@ def _dropped(connection: http.client.HTTPConnection) -> bool:
         return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
     except (OSError, ValueError):
         return True
-
-
-def _abort(connection: http.client.HTTPConnection) -> None:
-    """Wake the thread that is waiting on *connection*, by ending the connection under it."""
-    try:
-        if connection.sock is not None:
-            connection.sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass

@@ -6,6 +6,7 @@ import http.client
 import io
 import re
 import socket
+import time
 from typing import Any
 
 _SWITCHING = 101
@@ -16,21 +17,37 @@ _LINE = re.compile(
 """A status line, a field or more of its value (RFC 9112 section 5), or the end of the head."""
 
 
+def limit(sock: socket.socket, deadline: float) -> None:
+    """Let the next operation on *sock* last until *deadline*, on the clock of `time.monotonic`.
+
+    Raises:
+        TimeoutError: it has passed.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    sock.settimeout(left)
+
+
 class BrokenHeadError(http.client.HTTPException):
     """Something was heard, and it is not the head of an answer, or not all of one."""
 
 
 class _Wire(io.RawIOBase):
-    """What comes from the upstream, and whether anything has."""
+    """What comes from the upstream until the deadline, and whether anything has."""
 
-    def __init__(self, raw: io.RawIOBase) -> None:
-        self._raw = raw
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = deadline
         self.heard = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        # Before every read: a timeout of the socket alone would let an upstream drip a byte at a time forever.
+        limit(self._sock, self._deadline)
         count = self._raw.readinto(buffer)
         self.heard = self.heard or bool(count)
         return count
@@ -55,10 +72,10 @@ class _Lines(io.BufferedReader):
 class StrictResponse(http.client.HTTPResponse):
     """An answer whose head is whole and plain, or that raises BrokenHeadError; interim answers are passed over."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, sock: socket.socket, *args: Any, deadline: float, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self._wire = _Wire(sock.makefile("rb", buffering=0))
+        self._wire = _Wire(sock, deadline)
         self._lines = self.fp = _Lines(self._wire)
 
     def begin(self) -> None:
