@@ -8,10 +8,11 @@ import shlex
 import socket
 import sys
 
+from gatehouse.errors import InvalidRequestError
 from gatehouse.projects import ProjectFileError, Projects
 from gatehouse.projects.load import load
 from gatehouse.settings import SettingsError
-from local.house import NEVER_REAL, House, HouseError
+from local.house import House, HouseError, forget_the_person
 from local.router import router
 from local.servers import listen, serve
 
@@ -32,6 +33,7 @@ CUT = r"""sed 's/.*"token":"\([^"]*\)".*/\1/'"""
 
 def main() -> int:
     """Serve until SIGINT or SIGTERM; return the exit code."""
+    forget_the_person()
     host = os.environ.get("HOST") or "127.0.0.1"
     try:
         listening = listen(host, _port())
@@ -48,11 +50,9 @@ def main() -> int:
 
 
 def _serve(house: House, listening: socket.socket, host: str) -> int:
-    os.environ.pop("AWS_PROFILE", None)
-    os.environ.pop("AWS_SESSION_TOKEN", None)
     # The template's choice is for one request at a time; here they run side by side, and stream.
     client = os.environ.get("UPSTREAM_CLIENT") or "streaming"
-    os.environ.update(NEVER_REAL | house.environment() | {"UPSTREAM_CLIENT": client})
+    os.environ.update(house.environment() | {"UPSTREAM_CLIENT": client})
     projects = load(house.projects, os.environ)
     app = router(house.template)
     shown = f"[{host}]" if ":" in host else host
@@ -69,13 +69,13 @@ def _serve(house: House, listening: socket.socket, host: str) -> int:
 def greeting(projects: Projects, url: str, username: str, password: str) -> str:
     """Return what somebody new can paste: commands that work with the project files that are served."""
     text = GREETING.format(username=username, password=password)
-    issuing = [project for project in projects.all if project.tokens]
-    if len(issuing) != 1:
+    try:
+        project, tokens = projects.issuing()
+    except InvalidRequestError:  # nobody can log in, or has to say to what
         return text
     body = shlex.quote(json.dumps({"username": username, "password": password}))
     text += LOGIN.format(url=url, body=body)
-    guests = issuing[0].tokens.guest_routes if issuing[0].tokens else ()
-    path = next((route.patterns[0] for route in issuing[0].routes if route.name in guests[:1]), "")
+    path = next((route.patterns[0] for route in project.routes if route.name in tokens.guest_routes[:1]), "")
     return text + GUEST.format(url=url, path=path, cut=CUT) if path else text
 
 

@@ -23,12 +23,17 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.json"))
 
 
-def load(name: str, fillings: Mapping[str, str], folder: Path = FOLDER) -> dict[str, Any]:
-    """Return the event called *name*, with `{{TOKEN}}` and the other PLACES filled from *fillings*."""
-    event: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-    filled = _filled(event, fillings)
+def load(event: Path | str, fillings: Mapping[str, str]) -> dict[str, Any]:
+    """Return *event*, a file or the name of one in `events/`, with `{{TOKEN}}` and the other PLACES filled.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it does not hold a JSON object.
+    """
+    file = event if isinstance(event, Path) else FOLDER / f"{event}.json"
+    filled = _filled(json.loads(file.read_text(encoding="utf-8")), fillings)
     if not isinstance(filled, dict):
-        raise TypeError(f"the event {name} is not a JSON object")
+        raise ValueError(f"{file} does not hold a JSON object")  # noqa: TRY004  # of the file, not of an argument
     return filled
 
 

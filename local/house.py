@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
 import re
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 import boto3
 
-from gatehouse import keys, passwords
+from gatehouse import grants, keys, passwords
 from gatehouse.accounts import USERNAME
+from gatehouse.projects import load
 from gatehouse.stores.admins import PREFIX, AdminRecord, document
 from local import demo, stores, template, variables
 from local.servers import listen, served
@@ -33,6 +36,26 @@ NEVER_REAL = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """With these in the environment boto3 finds no credentials of a person, a profile or a machine."""
+
+
+PERSONAL = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+"""With any of these in the environment it might."""
+
+
+def forget_the_person() -> None:
+    """Take out of this process's environment whatever could lead boto3 to a real account."""
+    for name in (*PERSONAL, *(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL_"))):
+        os.environ.pop(name, None)
+    os.environ.update(NEVER_REAL)
 
 
 class HouseError(Exception):
@@ -82,6 +105,20 @@ class House:
             "ENVIRONMENT": "local",
             "PROJECTS_DIR": str(self.projects),
             "AWS_ENDPOINT_URL": _reached(self._endpoint, host),
+        }
+
+    def fillings(self) -> dict[str, str]:
+        """Return what fills the places of `events/`: tokens of the demo administrator, one good and one past."""
+        _, tokens = load(self.projects, {**os.environ, **self.environment()}).issuing()
+        username, password = self.admin
+        ring = keys.parse(self._ring)
+        claims = grants.login_claims(tokens, username, "admin")
+        login = json.dumps({"username": username, "password": password})
+        return {
+            "TOKEN": grants.issue(ring, tokens, claims, time.time()),
+            "EXPIRED_TOKEN": grants.issue(ring, tokens, claims, time.time() - tokens.ttl - 3600),
+            "PASSWORD": password,
+            "BASE64_LOGIN": base64.b64encode(login.encode()).decode(),
         }
 
     def _start_demo(self, running: ExitStack) -> None:

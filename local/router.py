@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gatehouse import edge
+from gatehouse.build import outermost
 from gatehouse.call import Call, Reply, pipeline
 from gatehouse.edge import App, Receive, Scope, Send
 from gatehouse.errors import NotFoundError
-from gatehouse.stages.recover import recover
-from gatehouse.stages.security_headers import security_headers
 from local.template import ROOT, Endpoint, Template
 
 GREEDY = "+}"
@@ -34,7 +33,7 @@ def router(template: Template, load: Callable[[str], Any] = load_function) -> Ap
     """Return the application that hands each request to the function that the template routes it to."""
     endpoints = sorted(template.endpoints(), key=_rank)
     modules = {folder: load(folder) for folder in {endpoint.function for endpoint in endpoints}}
-    unrouted = edge.application(pipeline(security_headers, recover, end=_not_found), most_bytes=1)
+    unrouted = edge.application(pipeline(*outermost(), end=_not_found), most_bytes=1)
 
     async def close() -> None:
         for module in modules.values():

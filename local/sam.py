@@ -10,7 +10,6 @@ PORT and HOST choose where it serves; CONTAINER_TO_HOST is the name under which 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
 import shutil
@@ -19,16 +18,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from local.house import NEVER_REAL, House, HouseError
+from local import events
+from local.house import NEVER_REAL, PERSONAL, House, HouseError, forget_the_person
+from local.state import write
 from local.template import ROOT
 
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
+EVENT_FILE = ROOT / ".gatehouse" / "event.json"
 ENVIRONMENT_FILE = ROOT / ".gatehouse" / "sam-env.json"
 VERBS = ("start-api", "start-lambda", "invoke")
 PATIENCE_S = 10
-# Beside what NEVER_REAL overrides, these could make `sam` use a person's account.
-PERSONAL = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
 
 def architecture() -> str:
@@ -87,9 +88,15 @@ def write_variables(variables: Mapping[str, str]) -> None:
     """Write what the functions must know to the file that `sam` reads."""
     # In the container the project files are where the template says, not where they are on this machine.
     parameters = {name: value for name, value in variables.items() if name != "PROJECTS_DIR"}
-    ENVIRONMENT_FILE.parent.mkdir(mode=0o700, exist_ok=True)
     # "Parameters" holds for every function; each takes only what the template declares for it.
-    ENVIRONMENT_FILE.write_text(json.dumps({"Parameters": parameters}, indent=2), encoding="utf-8")
+    write(ENVIRONMENT_FILE, json.dumps({"Parameters": parameters}, indent=2))
+
+
+def filled(file: str, house: House) -> str:
+    """Return the path of a copy of the event in *file* with its places filled, by tokens that are good here and now."""
+    event = events.load(Path(file), house.fillings())
+    write(EVENT_FILE, json.dumps(event))
+    return str(EVENT_FILE)
 
 
 def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -122,13 +129,15 @@ def serve(verb: str, more: Sequence[str], environ: Mapping[str, str]) -> int:
     """Start the stores and hand over to `sam local`."""
     # moto would take the first word of host.containers.internal for a bucket's name.
     os.environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    forget_the_person()
     # All interfaces, since a container comes in through the engine's bridge and not through loopback.
     with House(bind="0.0.0.0") as house:  # noqa: S104
         write_variables(house.environment(host=host_name(environ)))
         if verb == "start-api":
             username, password = house.admin
             print(f"gatehouse: the demo administrator is {username}, password {password}", flush=True)
+        if verb == "invoke":
+            more = [more[0], filled(more[1], house), *more[2:]]
         endpoint = house.environment()["AWS_ENDPOINT_URL"]
         return run(command(verb, more, environ), sam_environment(endpoint, environ))
 
@@ -149,7 +158,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         return serve(verb, more, environ)
     except KeyboardInterrupt:
         return 0
-    except HouseError as error:
+    except (HouseError, OSError, ValueError) as error:
         print(f"gatehouse: {error}", file=sys.stderr)
         return 1
 

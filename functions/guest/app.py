@@ -28,7 +28,7 @@ routes, app = web.create_app("Gatehouse guest", kit.projects.cors)
 
 @routes.post("/auth/guest")
 async def guest(request: Request) -> dict[str, object]:
-    """Answer with a token for one route, as the original systems' clients expect it."""
+    """Answer with a token for one route, as the metacogna gateway's clients expect it."""
     asked = await web.form(request, Guest, empty=Guest())
     project, tokens = kit.projects.issuing(asked.project)
     route = grants.guest_route(project, tokens, asked.route)

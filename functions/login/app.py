@@ -32,7 +32,7 @@ routes, app = web.create_app("Gatehouse login", kit.projects.cors)
 
 @routes.post("/auth/login")
 async def login(request: Request) -> dict[str, object]:
-    """Answer with a token for the account, as the original systems' clients expect it."""
+    """Answer with a token for the account, as the metacogna gateway's clients expect it."""
     asked = await web.form(request, Login)
     _, tokens = kit.projects.issuing(asked.project)
     account = await asyncio.to_thread(log_in, kit.admins, asked.username, asked.password)

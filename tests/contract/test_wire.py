@@ -110,3 +110,38 @@ def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_failure(port: in
         connection.sendall(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
     assert status(exchange(port, b"GET /lab/echo/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")) == 200
     assert "unexpected failure" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("value", [b"h2c", b"websocket"])
+def test_an_upgrade_with_a_body_is_refused_before_the_body_is_lost(port: int, lab: Lab, value: bytes):
+    before = len(lab.seen)
+    head = (
+        b"POST /lab/echo/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %s\r\nContent-Length: 5\r\n\r\nhello"
+    )
+    assert status(exchange(port, head % value)) == 400
+    assert len(lab.seen) == before
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /lab/echo/x HTTP/1.1\r\nHost: a\r\nX-Endless: ",
+        b"GET /lab/echo/x HTTP/1.1\r\nHost: a\r\nX-Endless",
+        b"POST /lab/echo/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Late: ",
+    ],
+)
+def test_a_field_without_an_end_is_cut_off(port: int, head: bytes):
+    with pytest.raises(ConnectionError):
+        flood(port, head)
+
+
+def flood(port: int, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        for piece in (head, *(b"a" * 65536 for _ in range(200))):
+            connection.sendall(piece)
+
+
+def test_a_kept_connection_survives_an_unchanged_answer(port: int):
+    request = b"GET /lab/echo/%s HTTP/1.1\r\nHost: a\r\n%s\r\n"
+    answer = exchange(port, request % (b"unchanged", b"") + request % (b"x", b"Connection: close\r\n"))
+    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"304", b"200"]

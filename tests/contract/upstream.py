@@ -64,6 +64,8 @@ class Lab:
             status, fields, answer = 302, [(b"location", b"http://elsewhere.example/a?b=c")], b""
         elif path.endswith("/nothing"):
             status, fields, answer = 204, [], b""
+        elif path.endswith("/unchanged"):
+            status, fields, answer = 304, [(b"etag", b'"1"')], b"1234"
         elif path.endswith("/teapot"):
             status = 418
         elif path.endswith("/large"):
@@ -72,4 +74,6 @@ class Lab:
             fields, answer = [(b"content-type", b"application/octet-stream")], bytes(range(256)) * 20_000
         fields.append((b"content-length", str(len(answer)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer})
+        await send(
+            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" or status == 304 else answer}
+        )

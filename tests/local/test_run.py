@@ -191,7 +191,7 @@ def test_a_token_survives_a_restart(run: Run):
 def test_a_secret_of_the_original_systems_checks_their_tokens():
     import jwt
 
-    secret = "0123456789abcdef0123456789abcdef-original"
+    secret = "0123456789abcdef0123456789abcdef-metacogna"
     now = int(time.time())
     claims = {
         "iss": "gateway.metacogna.ai",

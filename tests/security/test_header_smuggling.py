@@ -1,4 +1,4 @@
-"""P3, P4, P14: nobody but the gateway tells an upstream who is calling, whatever the spelling."""
+"""Nobody but the gateway tells an upstream who is calling, whatever the spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""P10: a login says yes or no, and neither its words nor its time say why not."""
+"""A login says yes or no, and neither its words nor its time say why not."""
 
 from __future__ import annotations
 

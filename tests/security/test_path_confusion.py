@@ -1,4 +1,4 @@
-"""P1, P2: there is one reading of a path, it is what is matched and forwarded, and prefixes end at slashes."""
+"""There is one reading of a path, it is what is matched and forwarded, and prefixes end at slashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""P5, P8: nobody chooses their own privilege, and a bad credential never becomes no credential."""
+"""Nobody chooses their own privilege, and a bad credential never becomes no credential."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_two_different_credentials_in_one_request_are_refused() -> None:
 def test_no_credential_of_a_caller_reaches_an_upstream(path: str) -> None:
     kit = FakeKit()
     header = bearer("AUTH", "admin")
-    assert ask(path, header, ("Authorization", "x"), ("x_user_id", "root"), kit=kit).status == 200
+    assert ask(path, header, ("x_user_id", "root"), kit=kit).status == 200
     sent = dict(kit.upstream.only.headers)
     assert header[1] not in str(kit.upstream.only)
     assert not {name.lower() for name in sent} & {"authorization", "x_user_id", "x-user-id"}

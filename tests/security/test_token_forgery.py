@@ -1,4 +1,4 @@
-"""P6: a token is believed when everything about it is beyond doubt, and refused in one way when it is not."""
+"""A token is believed when everything about it is beyond doubt, and refused in one way when it is not."""
 
 from __future__ import annotations
 

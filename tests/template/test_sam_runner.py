@@ -50,6 +50,9 @@ class FakeHouse:
             "PROJECTS_DIR": "/home/somebody/projects",
         }
 
+    def fillings(self):
+        return {"TOKEN": "filled"}
+
     def __enter__(self):
         return self
 
@@ -120,8 +123,16 @@ def test_without_a_verb_the_api_is_served_on_port_3000_of_this_machine_only(envi
 
 
 def test_a_function_is_invoked_with_an_event(environ, seen):
-    assert sam.main(["invoke", "ProxyFunction", "events/x.json"], environ) == 0
-    assert " ".join(words(seen)).endswith("ProxyFunction --event events/x.json")
+    assert sam.main(["invoke", "ProxyFunction", "events/proxy-with-token.json"], environ) == 0
+    assert " ".join(words(seen)).endswith(f"ProxyFunction --event {sam.EVENT_FILE}")
+    event = json.loads(sam.EVENT_FILE.read_text(encoding="utf-8"))
+    assert event["multiValueHeaders"]["Authorization"] == ["Bearer filled"]
+    assert sam.EVENT_FILE.stat().st_mode & 0o077 == 0
+
+
+def test_an_event_file_that_is_not_there_is_named(environ, capsys):
+    assert sam.main(["invoke", "ProxyFunction", "events/nowhere.json"], environ) == 1
+    assert "nowhere.json" in capsys.readouterr().err
 
 
 def test_the_functions_are_told_where_the_stores_are_seen_from_a_container(environ, seen):

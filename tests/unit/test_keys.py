@@ -1,7 +1,8 @@
-"""P7: the key ring is read whole or not at all, and weak secrets stop it."""
+"""The key ring is read whole or not at all, and weak secrets stop it."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_a_keys_id_is_short(length: int, good: bool) -> None:
     "secret",
     ["changeme", "changeme" * 8, "CHANGEME-0123456789-abcdefghijklmnopq", "my-change-me-secret-0123456789-abcdef",
      "change_me_please_0123456789_abcdefgh", "your-secret-key-0123456789-abcdefghij",
-     "this-is-an-example-0123456789-xyzuvw",
+     "a-string-secret-at-least-256-bits-long",
      "placeholder-0123456789-abcdefghijklmn", "replace-me-0123456789-abcdefghijklmno",
      "your_secret_0123456789_abcdefghijklmno"],
 )  # fmt: skip
@@ -97,11 +98,10 @@ def test_a_secret_called_changeme_is_refused(secret: str) -> None:
     ("secret", "good"),
     [
         (STRONG, True), (STRONG[:-1], False), (STRONG + "w", True), ("", False), ("short", False),
-        ("a" * 64, False), ("ab" * 32, False), ("abcdefg" * 8, False), ("abcdefgh" * 4, True),
-        ("é" * 15 + "ab", False), ("éàüöäßñç" * 2, True),
+        ("éàüöäßñç" * 2, True), ("éàüöäßñç" * 2 + "x", True), ("éàüöäßñ" * 2 + "xyz", False),
     ],
 )  # fmt: skip
-def test_a_secret_has_at_least_32_bytes_and_is_no_pattern(secret: str, good: bool) -> None:
+def test_a_secret_has_at_least_32_bytes(secret: str, good: bool) -> None:
     assert (weakness(secret) == "") == good
 
 
@@ -297,3 +297,34 @@ def test_many_callers_at_once_without_a_ring_share_one_failure() -> None:
 
     assert {type(one) for one in run(work())} == {AuthUnavailableError}
     assert store.fetches == 1
+
+
+def test_everybody_who_shows_a_new_key_gets_in_however_many_come_at_once() -> None:
+    ring, store, _ = live()
+
+    async def work() -> list[bool]:
+        await ring.current()
+        store.text = document(keys={kid: {"alg": "HS256", "secret": SECRET} for kid in ("k1", "k2")})
+        store.gate = asyncio.Event()
+        asking = [asyncio.create_task(ring.with_key("k2")) for _ in range(20)]
+        await asyncio.sleep(0)
+        store.gate.set()
+        return ["k2" in (await one).keys for one in asking]
+
+    assert run(work()) == [True] * 20
+    assert store.fetches == 2
+
+
+def test_those_with_known_keys_do_not_wait_for_somebodys_unknown_one() -> None:
+    ring, store, _ = live()
+
+    async def work() -> None:
+        await ring.current()
+        store.gate = asyncio.Event()
+        asking = asyncio.create_task(ring.with_key("nobody-has-this"))
+        await asyncio.sleep(0)
+        assert "k1" in (await asyncio.wait_for(ring.current(), 1)).keys
+        store.gate.set()
+        await asking
+
+    run(work())

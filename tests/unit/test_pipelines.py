@@ -503,10 +503,10 @@ def test_what_an_upstream_says_about_origins_does_not_come_through(policy: Cors,
         assert "access-control-allow-credentials" not in headers
 
 
-def test_what_an_upstream_exposes_is_its_own_affair() -> None:
+def test_what_an_upstream_exposes_stays_exposed_beside_what_the_project_exposes() -> None:
     assert opened(Headers((("access-control-expose-headers", "ETag"),)), OPEN, "x").get_all(
         "access-control-expose-headers"
-    ) == ("ETag",)
+    ) == ("ETag, X-Request-Id",)
     assert "access-control-expose-headers" not in opened(Headers(), Cors(origins=("*",), expose=()), "x")
 
 
@@ -521,7 +521,7 @@ def test_an_answer_of_no_project_lets_in_whom_any_project_lets_in(tmp_path: Path
     for origin, said in (("https://two.test", "https://two.test"), ("https://three.test", "")):
         assert run(handle(a_call("/x", "GET", ("origin", origin)))).headers.get("access-control-allow-origin") == said
     assert run(handle(a_call("/x", "OPTIONS", ("origin", "https://two.test")))).status == 204
-    assert run(handle(a_call("/x", "OPTIONS", ("origin", "https://three.test")))).status == 404
+    assert run(handle(a_call("/x", "OPTIONS", ("origin", "https://three.test")))).status == 204
 
 
 # ---------------------------------------------------------------------------------------------------- single stages
@@ -631,3 +631,55 @@ def FakeHandler(reply: Reply) -> Handler:  # noqa: N802  # reads as the other fa
 
 def test_the_demo_targets_name_every_upstream_of_metacogna() -> None:
     assert all(route.upstream for route in metacogna(TARGETS).all[0].routes)
+
+
+# ---------------------------------------------------------------------------- what lies within, and what cannot be said
+
+NESTED = """
+project: nested
+tokens: {issuer: i, audience: a, elevated: [ROOT]}
+routes:
+  - {name: OPEN, path: /api, upstream: 'http://up', auth: none, strip_prefix: false}
+  - {name: ADMIN, path: /api/admin, upstream: 'http://up', auth: required, strip_prefix: false}
+  - {name: VERSION, path: "/api/v{version}/x", upstream: 'http://up', auth: required, strip_prefix: false}
+"""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/%61dmin/x",
+        "/api/admin;a=b/x",
+        "/api/admin%3bx/x",
+        "/api/ADMIN/x",
+        "/api/%41dmin",
+        "/api/V1/x",
+        "/api/v1%78/../x",
+    ],
+)
+def test_a_spelling_does_not_lead_around_a_route_within_another(tmp_path: Path, path: str) -> None:
+    write(tmp_path, NESTED)
+    kit = FakeKit()
+    answer = run(gateway(load(tmp_path, {}), kit)(a_call(path, "GET")))
+    assert (answer.status, json.loads(answer.whole)["code"]) == (400, "BAD_PATH")
+    assert kit.upstream.sent == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/other", "/api/%6fther", "/api/Other;x=1", "/api/administrators", "/api/caf%C3%A9"]
+)
+def test_a_spelling_that_leads_nowhere_else_passes(tmp_path: Path, path: str) -> None:
+    write(tmp_path, NESTED)
+    assert run(gateway(load(tmp_path, {}), FakeKit())(a_call(path, "GET"))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "value"), [(199, "x"), (600, "x"), (999, "x"), (200, "a\x01b"), (200, "a\x7f"), (200, "a\nb")]
+)
+def test_an_answer_that_no_server_can_say_again_is_the_upstreams_failure(
+    tmp_path: Path, status: int, value: str
+) -> None:
+    write(tmp_path, NESTED)
+    kit = FakeKit(FakeUpstream(Reply(status=status, headers=Headers((("x-odd", value),)), body=b"")))
+    answer = run(gateway(load(tmp_path, {}), kit)(a_call("/api/x", "GET")))
+    assert json.loads(answer.whole)["code"] == "UPSTREAM_UNREACHABLE"

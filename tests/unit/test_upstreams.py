@@ -365,7 +365,7 @@ PARTIAL = [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Type: te",
 def test_half_a_head_is_neither_an_answer_nor_unanswered(
     make: Callable[[], Upstream], raw: bytes, close: Callable[[Connection], None]
 ) -> None:
-    """Something was heard, so the request may have been acted on: it is not sent again (promise P17)."""
+    """Something was heard, so the request may have been acted on: it is not sent again ()."""
 
     def script(connection: Connection) -> None:
         connection.read()
@@ -425,6 +425,23 @@ def test_no_line_break_of_an_upstream_ends_up_in_a_header(make: Callable[[], Ups
             return
     assert not [pair for pair in reply.headers if set("".join(pair)) & set("\r\n\0")]
     assert "set-cookie" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 2\r\nContent-Length: 5",
+        b"Content-Length: 1_0",
+        b"Content-Length: +2",
+        b"Content-Length: 2, 2",
+        b"Content-Length: two",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    ],
+)
+def test_an_answer_whose_end_is_in_doubt_is_none(fields: bytes) -> None:
+    error, _ = fails(BufferedUpstream, once(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\nhello"))
+    assert isinstance(error, UpstreamUnreachableError)
 
 
 # ------------------------------------------------------------------------------------- connections that are kept

@@ -9,10 +9,10 @@ from typing import Protocol
 from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.credentials import Credential
 from gatehouse.credentials.gateway import gateway as gateway_tokens
-from gatehouse.errors import GatewayError, MissingTargetError, NotFoundError
+from gatehouse.errors import BadPathError, GatewayError, MissingTargetError, NotFoundError
 from gatehouse.grants import issuer_of
 from gatehouse.hygiene import check_request
-from gatehouse.paths import canonical, check_query
+from gatehouse.paths import canonical, check_query, loosely
 from gatehouse.projects import Project, Projects, Route
 from gatehouse.routes import RouteTable, pattern, split
 from gatehouse.stages.authenticate import authenticate
@@ -48,10 +48,18 @@ def gateway(projects: Projects, kit: Collaborators) -> Handler:
         for path in route.patterns
     )
 
+    loose_table = RouteTable(
+        (pattern(path.lower()), route.name)
+        for project in projects.all
+        for route in project.routes
+        for path in route.patterns
+    )
+
     def refusing(error: Callable[[], GatewayError]) -> Handler:
-        return pipeline(security_headers, cors_of_any(projects.cors), recover, end=_raising(error))
+        return pipeline(*outermost(cors_of_any(projects.cors)), end=_raising(error))
 
     not_found = refusing(NotFoundError)
+    ambiguous = refusing(lambda: BadPathError("An upstream could read the path as that of another route."))
 
     async def gateway(call: Call) -> Reply:
         try:
@@ -60,11 +68,20 @@ def gateway(projects: Projects, kit: Collaborators) -> Handler:
         except GatewayError as error:
             refused = error
             return await refusing(lambda: refused)(call)
-        name, handler = table.find(path) or (call.route, not_found)
+        found = table.find(path)
+        loose = loosely(path)
+        if found and loose != path and loose_table.find(loose) != found[0]:
+            return await ambiguous(call)
+        name, handler = found or (call.route, not_found)
         call.notes["route"] = name
         return await handler(replace(call, path=path, query=query, route=name))
 
     return gateway
+
+
+def outermost(*cors_stage: Stage) -> tuple[Stage, ...]:
+    """Return the stages around everything: what they add is on every answer, failures included."""
+    return (security_headers, *cors_stage, recover)
 
 
 def build(project: Project, route: Route, path: str, kit: Collaborators) -> Handler:
@@ -72,10 +89,7 @@ def build(project: Project, route: Route, path: str, kit: Collaborators) -> Hand
 
     The order: security headers, CORS, failures, methods, who is calling, whether they may, forward.
     """
-    stages: list[Stage] = [security_headers]
-    if project.cors:
-        stages.append(cors(project.cors))
-    stages += [recover, methods(route.methods)]
+    stages = [*outermost(*([cors(project.cors)] if project.cors else [])), methods(route.methods)]
     if route.auth != "none":
         stages.append(authenticate(_credentials(project, route, kit), required=route.auth == "required"))
     if route.auth != "none" and project.tokens:

@@ -14,6 +14,7 @@ OURS = (
     "access-control-allow-headers",
     "access-control-allow-methods",
     "access-control-max-age",
+    "access-control-expose-headers",
 )
 """Fields that an upstream may not set where the project file has `cors`: said twice, browsers refuse both."""
 
@@ -47,12 +48,11 @@ def preflight(policy: Cors, origin: str) -> Headers:
 
 def opened(headers: Headers, policy: Cors, origin: str) -> Headers:
     """Return *headers* of an answer, readable by *origin* if *policy* lets it."""
+    exposed = (*headers.get_all("access-control-expose-headers"), *policy.expose)
     fields = _origin(policy, origin)
-    if admitted(policy, origin) and policy.expose:
-        fields = (*fields, ("access-control-expose-headers", ", ".join(policy.expose)))
-    kept = headers.without(*OURS)
-    vary = [pair for pair in fields if pair[0] == "vary"]
-    return kept.adding(vary).defaulting(pair for pair in fields if pair[0] != "vary")
+    if exposed and admitted(policy, origin):
+        fields = (*fields, ("access-control-expose-headers", ", ".join(exposed)))
+    return headers.without(*OURS).adding(fields)
 
 
 def _origin(policy: Cors, origin: str) -> tuple[Pair, ...]:

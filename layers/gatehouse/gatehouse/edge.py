@@ -6,25 +6,42 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
 
 from gatehouse import logs
 from gatehouse.call import Call, Handler, Reply
-from gatehouse.errors import ClientGoneError, InternalError, PayloadTooLargeError, render
+from gatehouse.errors import (
+    NO_ROUTE,
+    ClientGoneError,
+    InternalError,
+    PayloadTooLargeError,
+    UpstreamUnreachableError,
+    render,
+)
 from gatehouse.headers import Headers, from_raw, to_raw
+from gatehouse.stages.security_headers import bare
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
-NO_ROUTE = "CORE"
-"""What the error body calls the route where there is none; the original systems' clients expect it."""
+
+class App(Protocol):
+    """An ASGI application."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Serve one connection."""
+        ...
+
+
+MOST_DIGITS = 18
 BODILESS_STATUS = frozenset({204, 304})
 DEADLINE = "gatehouse.deadline"
 """Where a host that ends invocations puts the moment it will, on the clock of `time.monotonic`."""
+INVOCATION = "gatehouse.invocation"
+"""Where such a host puts the invocation's id."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{8,128}")
 
 
@@ -48,7 +65,11 @@ class _Body:
         return self._whole
 
     async def _read(self) -> bytes:
-        if self._declared.isascii() and self._declared.isdigit() and int(self._declared) > self._most_bytes:
+        if (
+            self._declared.isascii()
+            and self._declared.isdigit()
+            and (len(self._declared) > MOST_DIGITS or int(self._declared) > self._most_bytes)
+        ):
             raise self._too_large()
         chunks: list[bytes] = []
         size = 0
@@ -154,6 +175,8 @@ async def _write(call: Call, reply: Reply, send: Send) -> None:
     """Send *reply*. After the first byte a failure can only cut it short (`CutError`)."""
     silent = call.method == "HEAD" or reply.status in BODILESS_STATUS
     headers = reply.headers
+    if reply.status in BODILESS_STATUS:  # a 304 may name the length that a 200 would have had: servers then wait for it
+        headers = headers.without("content-length")
     if isinstance(reply.body, bytes) and "content-length" not in headers and not silent:
         headers = headers.adding((("content-length", str(len(reply.body))),))
     await send({"type": "http.response.start", "status": reply.status, "headers": to_raw(headers)})
@@ -185,3 +208,32 @@ async def _lifespan(receive: Receive, send: Send, close: Callable[[], Awaitable[
                 await close()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def whole(app: App) -> App:
+    """Return *app* with its answers held back until they are whole, so that a broken-off one becomes a failure."""
+
+    async def whole(scope: Scope, receive: Receive, send: Send) -> None:
+        held: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            held.append(message)
+
+        try:
+            await app(scope, receive, hold)
+        except CutError:
+            held = _messages(bare(UpstreamUnreachableError(), scope.get(INVOCATION, "")))
+        except Exception as error:  # noqa: BLE001  # the host's own answer to it is plain text
+            logs.crash("unexpected failure", error)
+            held = _messages(bare(InternalError(), scope.get(INVOCATION, "")))
+        for message in held:
+            await send(message)
+
+    return whole
+
+
+def _messages(reply: Reply) -> list[Message]:
+    return [
+        {"type": "http.response.start", "status": reply.status, "headers": to_raw(reply.headers)},
+        {"type": "http.response.body", "body": reply.whole},
+    ]

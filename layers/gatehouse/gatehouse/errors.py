@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 from gatehouse.call import Call, Reply
 from gatehouse.headers import Headers, Pair
 
+NO_ROUTE = "CORE"
+"""What the error body calls the route where there is none; the metacogna gateway's clients expect it."""
 REALM = 'Bearer realm="gatehouse"'
 PROBLEM = "application/problem+json"
 
@@ -92,7 +94,7 @@ class InvalidTokenError(GatewayError):
 
 
 class InsufficientTokenError(InvalidTokenError):
-    """A good token for another route. The code is the same: the original systems knew only one."""
+    """A good token for another route. The code is the same: the metacogna gateway knew only one."""
 
     message = "The token does not open this route. Get one for it from POST /auth/login or POST /auth/guest."
     challenge = f'{REALM}, error="insufficient_scope"'

@@ -1,4 +1,4 @@
-"""Which token opens which route, and which token a login or a guest gets. Nobody chooses their own (P8)."""
+"""Which token opens which route, and which token a login or a guest gets. Nobody chooses their own."""
 
 from __future__ import annotations
 

@@ -21,18 +21,25 @@ HOP_BY_HOP = frozenset({
 OURS_TO_SAY = frozenset({
     "authorization", "cf-connecting-ip", "cf-connecting-ipv6", "client-ip", "content-length", "expect",
     "fastly-client-ip", "forwarded", "host", "proxy", "true-client-ip", "x-amzn-lambda-context",
-    "x-amzn-request-context", "x-client-ip", "x-cluster-client-ip", "x-host", "x-http-method",
-    "x-http-method-override", "x-method-override", "x-organization-id", "x-original-host", "x-original-uri",
-    "x-original-url", "x-originating-ip", "x-real-ip", "x-remote-addr", "x-remote-ip", "x-request-id",
-    "x-rewrite-url", "x-user-id",
+    "x-amzn-request-context", "x-client-ip", "x-cluster-client-ip", "x-forwarded", "x-host", "x-http-method",
+    "x-http-method-override", "x-method-override", "x-middleware-subrequest", "x-organization-id",
+    "x-original-host", "x-original-method", "x-original-uri", "x-original-url", "x-originating-ip",
+    "x-proxyuser-ip", "x-real-ip", "x-remote-addr", "x-remote-ip", "x-request-id", "x-rewrite-url", "x-user-id",
 })  # fmt: skip
 """Fields that only the gateway may tell an upstream, and credentials, which end here."""
 
-OURS_BY_PREFIX = ("x-forwarded-", "x-gateway-", "x-internal-", "x-envoy-")
+OURS_BY_PREFIX = (
+    "x-forwarded-", "x-gateway-", "x-internal-", "x-envoy-", "x-auth-request-", "x-amzn-oidc-",
+    "x-goog-authenticated-user-", "x-azure-clientip", "x-azure-socketip", "cf-access-", "cf-pseudo-",
+)  # fmt: skip
+OURS_BY_SUFFIX = ("-client-ip", "-forwarded-for", "-forward-for", "-user-ip", "-remote-addr", "remote-user")
 
 SINGLE = frozenset({"authorization", "content-length", "content-type", "host"})
 """Fields that decide something, and so may be said only once (RFC 9110 section 5.3)."""
 
+LEAST_STATUS, MOST_STATUS = 200, 599
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]*)(?::[0-9]{0,5})?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110 section 5.6.2."""
 
@@ -51,7 +58,12 @@ def _is_name(name: str) -> bool:
 @lru_cache(maxsize=4096)
 def _may_enter(name: str) -> bool:
     known = spelling(name)
-    return known not in HOP_BY_HOP and known not in OURS_TO_SAY and not known.startswith(OURS_BY_PREFIX)
+    return not (
+        known in HOP_BY_HOP
+        or known in OURS_TO_SAY
+        or known.startswith(OURS_BY_PREFIX)
+        or known.endswith(OURS_BY_SUFFIX)
+    )
 
 
 def nominated(headers: Headers) -> frozenset[str]:
@@ -77,6 +89,13 @@ def outward(headers: Headers) -> Headers:
     return Headers(tuple(pair for pair in headers.pairs if spelling(pair[0]) not in dropped))
 
 
+def sayable(status: int, headers: Headers) -> bool:
+    """Say whether an upstream's answer can be said again: a server refuses it when it is too late for our error."""
+    return LEAST_STATUS <= status <= MOST_STATUS and not any(
+        _CONTROL.search(value) or not _is_name(name) for name, value in headers.pairs
+    )
+
+
 def check_request(headers: Headers) -> None:
     """Refuse fields that two servers could read in two ways.
 
@@ -86,14 +105,16 @@ def check_request(headers: Headers) -> None:
     """
     said: dict[str, str] = {}
     for name, value in headers.pairs:
-        if name in SINGLE and said.setdefault(name, value) != value:
+        if spelling(name) in SINGLE and said.setdefault(spelling(name), value) != value:
             raise InvalidRequestError(f"The header '{name}' was sent more than once; send it once.")
         if not _is_name(name):
             raise InvalidRequestError("A header has a name that is none (RFC 9110 section 5.6.2).")
         if value.isascii() and value.isprintable():
             continue
-        if any(char < " " and char != "\t" for char in value) or "\x7f" in value or not _is_utf8(value):
+        if _CONTROL.search(value) or not _is_utf8(value):
             raise InvalidRequestError(f"The header '{name}' holds bytes that a header cannot hold; use UTF-8.")
+    if not _HOST.fullmatch(headers.get("host")):
+        raise InvalidRequestError("The Host header is not a host name, with a port if need be.")
 
 
 def _is_utf8(value: str) -> bool:

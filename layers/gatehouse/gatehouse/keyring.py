@@ -39,14 +39,22 @@ class LiveKeyRing:
         Raises:
             AuthUnavailableError: there is no ring yet and none can be had.
         """
-        if self._ring is not None and self._now() < self._stale_at:
+        if self._ring is not None and (self._now() < self._stale_at or self._is_fetching()):
             return self._ring
         return await self._refreshed()
+
+    def _is_fetching(self) -> bool:
+        """Say whether somebody is fetching already: then nobody else waits for what they can do without."""
+        return self._fetching is not None and self._fetching.locked()
 
     async def with_key(self, kid: str) -> KeyRing:
         """Return a ring for a token that names *kid*: looked for once more if the ring has no such key."""
         ring = await self.current()
-        if kid in ring.keys or self._now() < self._quiet_until:
+        if kid in ring.keys:
+            return ring
+        if self._is_fetching():  # for this very key, perhaps: what comes is waited for
+            return await self._refreshed()
+        if self._now() < self._quiet_until:
             return ring
         self._quiet_until = self._now() + QUIET_S
         self._stale_at = self._now()

@@ -24,8 +24,11 @@ PLACEHOLDERS = (
     "your-secret",
     "your_secret",
     "replace-me",
-    "example",
+    "a-string-secret-at-least-256-bits-long",
+    "super-secret-jwt-token-with-at-least-32-characters-long",
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
 )
+"""What documentation tells people to replace, and the keys of well-known tutorials, which they did not."""
 ALGORITHMS = ("HS256",)
 MOST_KID = 64
 
@@ -36,7 +39,7 @@ class KeyRingError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key. `legacy` marks the one that checks tokens without a `kid`, as the original systems made them."""
+    """One key. `legacy` marks the one that checks tokens without a `kid`, as the metacogna gateway made them."""
 
     kid: str
     algorithm: str
@@ -106,6 +109,4 @@ def weakness(secret: str) -> str:
         return "holds half a character; make a secret with: openssl rand -base64 48"
     if len(secret.encode()) < LEAST_SECRET_BYTES:
         return f"is shorter than {LEAST_SECRET_BYTES} bytes; make a secret with: openssl rand -base64 48"
-    if len(set(secret)) < 8:  # noqa: PLR2004  # 'aaaa…' and '12121212…' are long and still no secret
-        return "repeats a few characters; make a secret with: openssl rand -base64 48"
     return ""

@@ -1,4 +1,4 @@
-"""Passwords: Argon2id for new hashes, the original systems' SHA-256 for old ones, and one price for all."""
+"""Passwords: Argon2id for new hashes, the metacogna gateway's SHA-256 for old ones, and one price for all."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import base64
 import hmac
 from hashlib import sha256
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 LONGEST = 1024
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-"""OWASP's least for Argon2id (19 MiB, two passes): about 40 ms here, and it fits a small function."""
+PASSES, MEMORY_KIB = 2, 19 * 1024
+_HASHER = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1)
+"""OWASP's least for Argon2id (19 MiB, two passes), which fits a small function."""
 
 _NOBODY = _HASHER.hash("nobody has this password")
 
@@ -22,8 +23,16 @@ def hashed(password: str) -> str:
 
 
 def is_current(stored: str) -> bool:
-    """Say whether *stored* is a hash of the kind that `hashed` makes today."""
-    return stored.startswith("$argon2id$") and not _HASHER.check_needs_rehash(stored)
+    """Say whether *stored* is a hash as good as those that `hashed` makes today, or better."""
+    return stored.startswith("$argon2id$") and (not _HASHER.check_needs_rehash(stored) or _stronger(stored))
+
+
+def _stronger(stored: str) -> bool:
+    try:
+        made = extract_parameters(stored)
+    except InvalidHashError:
+        return False
+    return made.memory_cost >= MEMORY_KIB and made.time_cost >= PASSES
 
 
 def verify(password: str, stored: str, salt: str) -> bool:
@@ -32,7 +41,11 @@ def verify(password: str, stored: str, salt: str) -> bool:
     Costs at least one Argon2id computation, whatever the outcome and whatever kind of hash it is.
     """
     if stored.startswith("$argon2"):
-        return _argon2(password, stored)
+        try:
+            return _argon2(password, stored)
+        except InvalidHashError:
+            spend(password)
+            return False
     expected = base64.b64encode(sha256((salt + password).encode()).digest())
     right = hmac.compare_digest(expected, stored.encode())
     if not right:
@@ -48,5 +61,5 @@ def spend(password: str) -> None:
 def _argon2(password: str, stored: str) -> bool:
     try:
         return _HASHER.verify(stored, password)
-    except (VerificationError, InvalidHashError):
+    except VerificationError:
         return False

@@ -1,6 +1,6 @@
 """The one reading of a request's path: what is matched is what is forwarded.
 
-Whatever two servers could read in two ways is refused, in every encoding (promise P1; CVE-2025-66490,
+Whatever two servers could read in two ways is refused, in every encoding (CVE-2025-66490,
 CVE-2026-48020 and their family). All else goes through byte for byte.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from gatehouse.errors import BadPathError
 
@@ -56,6 +56,13 @@ def _is_text(raw: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@lru_cache(maxsize=2048)
+def loosely(path: str) -> str:
+    """Return *path* (canonical) as the loosest upstream might read it: decoded, without parameters, in lower case."""
+    segments = (unquote(segment, errors="replace").partition(";")[0] for segment in path.split("/"))
+    return "/".join(segments).lower()
 
 
 def _check(segment: str) -> None:

@@ -24,7 +24,7 @@ class Settings:
         projects_dir: the folder with the project files.
         secret_arn: the Secrets Manager secret with the key ring.
         admins_bucket: the S3 bucket with the admin records; only login has it.
-        upstream_client: `streaming` (aiohttp) where requests run side by side, `buffered` (urllib3)
+        upstream_client: `streaming` (aiohttp) where requests run side by side, `buffered` (`http.client`)
             where a function serves one at a time.
         max_request_bytes: the longest request body, in bytes.
     """

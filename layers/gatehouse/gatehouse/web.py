@@ -16,27 +16,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from gatehouse import edge
+from gatehouse.build import outermost
 from gatehouse.call import Call, Handler, Reply, pipeline
 from gatehouse.edge import App, Message, Receive, Scope, Send
 from gatehouse.errors import (
     ClientGoneError,
-    GatewayError,
     InternalError,
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
-    render,
 )
-from gatehouse.headers import from_raw, to_raw
+from gatehouse.headers import from_raw
 from gatehouse.hygiene import check_request
 from gatehouse.projects.model import Cors
 from gatehouse.stages.cors import cors_of_any
-from gatehouse.stages.recover import recover
-from gatehouse.stages.security_headers import security_headers
 
 MOST_BODY_BYTES = 16 * 1024
 ROUTE = "AUTH"
-"""What the error body calls these addresses; the original systems' clients expect it."""
+"""What the error body calls these addresses; the metacogna gateway's clients expect it."""
+
+NOT_STORED = (("cache-control", "no-store"),)
+"""What these addresses answer with are tokens (RFC 6749 section 5.1)."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -56,7 +56,6 @@ def create_app(title: str, policies: tuple[Cors, ...]) -> tuple[FastAPI, App]:
     """
     inner = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     inner.add_exception_handler(HTTPException, _refused)
-    inner.add_exception_handler(GatewayError, _failed)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,7 +70,7 @@ def create_app(title: str, policies: tuple[Cors, ...]) -> tuple[FastAPI, App]:
 async def form(request: Request, model: type[M], *, empty: M | None = None) -> M:
     """Return the body of *request* as a *model*; *empty* is what no body at all means.
 
-    The content type is not looked at: clients of the original systems send none.
+    The content type is not looked at: clients of the metacogna gateway send none.
 
     Raises:
         InvalidRequestError: the body is not a JSON object of that form; `details` says what is wrong.
@@ -117,33 +116,22 @@ def _behind(inner: FastAPI, policies: tuple[Cors, ...], scope: Scope, receive: R
                 started.update(message)
             body.extend(message.get("body", b""))
 
-        await inner({**scope, "gatehouse.call": call}, receive, take)
-        return Reply(status=started["status"], headers=from_raw(started["headers"]), body=bytes(body))
+        await inner(scope, receive, take)
+        headers = from_raw(started["headers"]).defaulting(NOT_STORED)
+        return Reply(status=started["status"], headers=headers, body=bytes(body))
 
     async def handle(call: Call) -> Reply:
         call.notes["route"] = ROUTE
-        stages = (security_headers, cors_of_any(policies), recover)
-        return await pipeline(*stages, end=end)(replace(call, route=ROUTE))
+        return await pipeline(*outermost(cors_of_any(policies)), end=end)(replace(call, route=ROUTE))
 
     return handle
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    """Answer for what FastAPI's router refuses."""
+def _refused(_: Request, error: Exception) -> Response:
+    """Raise our own error for what FastAPI's router refuses; `recover` renders it."""
     status = getattr(error, "status_code", 500)
     headers = tuple((name.lower(), value) for name, value in (getattr(error, "headers", None) or {}).items())
-    known = {404: NotFoundError, 405: MethodNotAllowedError}
-    return await _failed(request, known.get(status, InternalError)(headers=headers))
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    failure = error if isinstance(error, GatewayError) else InternalError()
-    call: Call = request.scope["gatehouse.call"]
-    call.notes["code"] = failure.code
-    reply = render(failure, call)
-    response = Response(reply.body, reply.status)
-    response.raw_headers = to_raw(reply.headers)
-    return response
+    raise {404: NotFoundError, 405: MethodNotAllowedError}.get(status, InternalError)(headers=headers)
 
 
 async def _nothing(_: Call) -> Reply:

@@ -17,7 +17,7 @@ def gateway(verifier: TokenVerifier) -> Credential:
         scheme, _, token = call.headers.get("authorization").partition(" ")
         token = token.strip(" ")
         if scheme.lower() != "bearer" or not token:
-            # Somebody tried to say who they are: that never becomes "nobody" (promise P5).
+            # Somebody tried to say who they are: that never becomes "nobody".
             raise MissingTokenError("The Authorization header holds no bearer token. Send 'Bearer <token>'.")
         return await verifier.verify(token)
 

@@ -17,7 +17,6 @@ except ImportError:  # PyYAML without libyaml: slower, the same
 MOST_DEPTH = 16
 MOST_VALUES = 20_000
 """Aliases let a few lines stand for more values than a machine holds."""
-MAP_TAG = "tag:yaml.org,2002:map"
 STRING_TAG = "tag:yaml.org,2002:str"
 PerRequest = ("identity.", "claims.", "request.", "secret:")
 FILLED_LATER = frozenset({"set_headers", "headers"})

@@ -54,17 +54,18 @@ class Projects:
         return tuple(project.cors for project in self.all if project.cors)
 
     def issuing(self, name: str | None = None) -> tuple[Project, Tokens]:
-        """Return the project that a login is for, and its tokens: the one called *name*, or the only one with some.
+        """Return the project that a login is for, and its tokens: the one called *name*, or the default one.
 
         Raises:
             InvalidRequestError: there is no such project, or several and none was named.
         """
         issuers = {project.project: (project, project.tokens) for project in self.all if project.tokens}
-        if name is None and len(issuers) == 1:
-            return next(iter(issuers.values()))
+        if name is None:
+            defaults = [one for one in issuers.values() if one[1].default] or list(issuers.values())
+            if len(defaults) == 1:
+                return defaults[0]
         if name is None or name not in issuers:
-            wanted = ", ".join(f"'{known}'" for known in sorted(issuers)) or "none: no project file has 'tokens'"
-            raise InvalidRequestError(f"Name the project to log in to with the key 'project'; there is {wanted}.")
+            raise InvalidRequestError("Name the project to log in to with the key 'project'.")
         return issuers[name]
 
 

@@ -37,6 +37,7 @@ class Tokens:
     elevated: tuple[str, ...] = key(listing(checks.name), ())
     guest_routes: tuple[str, ...] = key(listing(checks.name), ())
     login_route: str = key(checks.name, "")
+    default: bool = key(flag, default=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

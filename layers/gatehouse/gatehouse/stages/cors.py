@@ -26,7 +26,8 @@ def cors_of_any(policies: tuple[Cors, ...]) -> Stage:
     """Return the stage for answers that belong to no project: it lets in whom any project lets in."""
 
     async def cors_of_any(call: Call, forward: Handler) -> Reply:
-        policy = rules.admitting(policies, call.headers.get("origin"))
+        # Where none lets it in, any will do to say so: to an origin that is not admitted they all say the same.
+        policy = rules.admitting(policies, call.headers.get("origin")) or next(iter(policies), None)
         return await (cors(policy)(call, forward) if policy else forward(call))
 
     return cors_of_any

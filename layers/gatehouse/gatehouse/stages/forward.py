@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from gatehouse.call import Call, Handler, Reply
 from gatehouse.clock import Clock
-from gatehouse.errors import UpstreamTimeoutError
+from gatehouse.errors import UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import Pair
-from gatehouse.hygiene import inward, outward
+from gatehouse.hygiene import inward, outward, sayable
 from gatehouse.upstreams import Outbound, UnansweredError, Upstream
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -56,6 +56,10 @@ def forward(upstream: Upstream, target: Target, monotonic: Clock = time.monotoni
                 reply = await upstream.send(replace(outbound, timeout_s=_time_left(target, call, monotonic, started)))
         finally:
             call.notes["upstreamMs"] = round((monotonic() - started) * 1000, 1)
+        if not sayable(reply.status, reply.headers):
+            if not isinstance(reply.body, bytes):
+                await reply.body.aclose()
+            raise UpstreamUnreachableError
         return reply.with_headers(outward(reply.headers))
 
     return forward
@@ -82,7 +86,7 @@ def told(target: Target, call: Call) -> tuple[Pair, ...]:
 
 
 def repeatable(outbound: Outbound) -> bool:
-    """Say whether *outbound* may be sent once more after nothing was heard (promise P17)."""
+    """Say whether *outbound* may be sent once more after nothing was heard."""
     return outbound.method in IDEMPOTENT and len(outbound.body) <= MOST_REPEATED_BYTES
 
 

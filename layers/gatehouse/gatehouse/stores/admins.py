@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +18,14 @@ class RecordError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminRecord:
-    """What is kept of an administrator. `etag` is the version that was read."""
+    """What is kept of an administrator. `etag` is the version that was read, `others` what else stood in it."""
 
     username: str
     role: str
     hash: str = field(repr=False)
     salt: str = field(default="", repr=False)
     etag: str = ""
+    others: Mapping[str, Any] = field(default_factory=dict)
 
 
 class AdminRecords:
@@ -67,7 +69,7 @@ class AdminRecords:
 def document(record: AdminRecord) -> bytes:
     """Return *record* as its object holds it."""
     fields = {"username": record.username, "salt": record.salt, "hash": record.hash, "role": record.role}
-    return json.dumps(fields).encode()
+    return json.dumps({**record.others, **fields}).encode()
 
 
 def _key(username: str) -> str:
@@ -83,6 +85,7 @@ def _record(username: str, data: bytes, etag: str) -> AdminRecord:
             hash=_text(fields["hash"]),
             salt=str(fields.get("salt") or ""),
             etag=etag,
+            others=fields,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"the record {_key(username)} is not an admin record") from error

@@ -10,11 +10,16 @@ from gatehouse.errors import UpstreamUnreachableError
 from gatehouse.headers import Pair
 
 MOST_HEADER_BYTES = 32 * 1024
+CONNECT_S = 5.0
+KEPT_IDLE_S = 15.0
+"""Below what upstreams commonly keep an idle connection for, so that ours is not the one found dead."""
+FINAL_STATUS = 200
+"""The first status that is an answer; those below it announce one (RFC 9110 section 15.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbound:
-    """One request to an upstream, whole: nothing is added to it and nothing is read differently."""
+    """One request to an upstream; a client adds `Host` and `Content-Length` to it and nothing else."""
 
     method: str
     url: str

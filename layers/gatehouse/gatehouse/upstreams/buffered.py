@@ -20,13 +20,10 @@ from gatehouse.call import Reply
 from gatehouse.errors import ResponseTooLargeError, UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import Headers
 from gatehouse.lambda_answer import MOST_ANSWER_BYTES, fits
-from gatehouse.upstreams import Outbound, UnansweredError
+from gatehouse.upstreams import CONNECT_S, FINAL_STATUS, KEPT_IDLE_S, Outbound, UnansweredError
 from gatehouse.upstreams.strict import StrictResponse, limit
 
-CONNECT_S = 5.0
-KEPT_IDLE_S = 15.0
 BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
-FINAL_STATUS = 200
 
 Place = tuple[str, str, int]
 _FOLD = re.compile(r"[ \t]*[\r\n\0]+[ \t]*")

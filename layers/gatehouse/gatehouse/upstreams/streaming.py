@@ -14,15 +14,18 @@ from yarl import URL
 from gatehouse.call import Body, Reply
 from gatehouse.errors import UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import from_raw
-from gatehouse.upstreams import MOST_HEADER_BYTES, Outbound, UnansweredError
+from gatehouse.upstreams import (
+    CONNECT_S,
+    FINAL_STATUS,
+    KEPT_IDLE_S,
+    MOST_HEADER_BYTES,
+    Outbound,
+    UnansweredError,
+)
 from gatehouse.upstreams.connections import WatchfulConnector
 
-CONNECT_S = 5.0
-KEPT_IDLE_S = 15.0
-"""Below what upstreams commonly keep an idle connection for, so that ours is not the one found dead."""
 IDLE_S = 0.5
 MOST_CONNECTIONS = 1024
-FINAL_STATUS = 200
 WHOLE_BYTES = 256 * 1024
 """Answers that say they are at most this long are read whole: a break-off is then a 502, not a cut."""
 IN_ONE_PIECE = 64 * 1024
@@ -83,7 +86,12 @@ class StreamingUpstream:
 
 def _new_session() -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
-        connector=WatchfulConnector(limit=MOST_CONNECTIONS, keepalive_timeout=KEPT_IDLE_S, ttl_dns_cache=30),
+        connector=WatchfulConnector(
+            limit=MOST_CONNECTIONS,
+            limit_per_host=MOST_CONNECTIONS // 4,
+            keepalive_timeout=KEPT_IDLE_S,
+            ttl_dns_cache=30,
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         skip_auto_headers=NOT_OURS_TO_ADD,

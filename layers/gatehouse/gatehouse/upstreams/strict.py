@@ -9,8 +9,10 @@ import socket
 import time
 from typing import Any
 
+from gatehouse.upstreams import FINAL_STATUS
+
 _SWITCHING = 101
-_FINAL = 200
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _LINE = re.compile(
     rb"(?:HTTP/1\.[0-9] [0-9]{3}(?: [^\r\n\0]*)?|(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:|[ \t])[^\r\n\0]*|)\r?\n"
 )
@@ -82,7 +84,7 @@ class StrictResponse(http.client.HTTPResponse):
         """Read the head of the final answer (RFC 9110 section 15.2: interim ones may come first)."""
         while True:
             self._head()
-            if self.status >= _FINAL or self.status == _SWITCHING:
+            if self.status >= FINAL_STATUS or self.status == _SWITCHING:
                 return
             self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
 
@@ -95,5 +97,13 @@ class StrictResponse(http.client.HTTPResponse):
             if self._wire.heard:
                 raise BrokenHeadError from error
             raise
-        if self._lines.strange or self._lines.last.strip():
+        if self._lines.strange or self._lines.last.strip() or not self._framed():
             raise BrokenHeadError
+
+    def _framed(self) -> bool:
+        """Say whether the head leaves no doubt where the body ends (RFC 9112 section 6.3)."""
+        lengths = {value.strip() for value in self.headers.get_all("content-length", [])}
+        codings = [value.strip().lower() for value in self.headers.get_all("transfer-encoding", [])]
+        return (
+            len(lengths) <= 1 and all(_LENGTH.fullmatch(length) for length in lengths) and codings in ([], ["chunked"])
+        )
