@@ -15,6 +15,7 @@ from gatehouse.errors import InvalidRequestError
 from gatehouse.projects import Problem, ProjectFileError, Projects, load
 from gatehouse.projects.load import MOST_BYTES
 from gatehouse.projects.model import Cors, Project, Route
+from gatehouse.routes import pattern
 from tests.unit.fakes import ROOT, TARGETS, metacogna, the_metacogna, write
 
 TOKENS = {"issuer": "i", "audience": "a", "elevated": ["AUTH"]}
@@ -249,7 +250,7 @@ def test_the_values_below_cover_every_key_that_nothing_obeys_yet() -> None:
 def test_a_routes_key_that_nothing_obeys_yet_is_refused_and_never_ignored(tmp_path: Path, name: str) -> None:
     """A limit that is written down and not kept is worse than none."""
     assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(route={name: LATER_VALUES[name]}))
-    assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(defaults={name: LATER_VALUES[name]}))
+    assert f"defaults.{name}: is not supported yet" in said(tmp_path, a_file(defaults={name: LATER_VALUES[name]}))
     assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(route={name: None}))
 
 
@@ -588,3 +589,71 @@ def test_the_command_line_explains_itself_when_it_is_misused(
         main(arguments)
     assert caught.value.code == 2
     assert "usage: python -m gatehouse" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------- one mistake does not hide another
+
+HIDING = """\
+project: demo
+tokens: {issuer: i, audience: a, elevated: [ROOT], guest_routes: [ROOT], ttl: never}
+cors: {origins: ["*"], credentials: true, max_age: 5}
+defaults: {timeout: banana, limti: 1}
+routes:
+  - {name: A, path: /auth/a, upstream: "ftp://x"}
+  - {name: A, path: /b, upstream: "http://u", auth: none, accept: [gateway], streaming: true}
+  - {name: C, path: /c, upstream: }
+  - {path: /d, upstream: "http://u", timeout: 5s}
+"""
+
+
+def test_a_mistake_of_form_does_not_hide_mistakes_of_sense(tmp_path: Path) -> None:
+    text = said(tmp_path, HIDING)
+    for expected in (
+        "2: tokens.ttl: 'never' is not a duration",
+        "2: 'ROOT' is elevated",
+        "3: cors.max_age: expected a text",
+        "3: credentials need a list of origins",
+        "4: defaults.timeout: 'banana' is not a duration",
+        "4: defaults.limti: unknown key (did you mean 'limit'?)",
+        "6: routes.0.upstream: 'ftp://x' is not an address",
+        "6: '/auth' belongs to the gateway itself",
+        "7: another route of this file is called 'A'",
+        "7: nobody looks at credentials where auth is none",
+        "7: routes.1.streaming: is not supported yet",
+        "8: upstream: write an address",
+        "9: routes.3.name: this key is missing",
+    ):
+        assert expected in text
+
+
+def test_what_was_only_taken_out_is_not_reported_as_missing(tmp_path: Path) -> None:
+    text = said(tmp_path, HIDING)
+    for wrong in ("needs either", "needs 'accept'", "no provider", "no route of this file", "there is none"):
+        assert wrong not in text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "tie"),
+    [
+        ("/a", "/a", True), ("/a", "/b", False), ("/a", "/a/b", False), ("/v{version}", "/v{version}", True),
+        ("/v{version}/1", "/v1/{version}", True), ("/v{version}", "/v1", False), ("/{version}", "/v{version}", False),
+        ("/v{version}/a", "/v{version}/b", False), ("/", "/", True),
+    ],
+)  # fmt: skip
+def test_two_paths_that_nothing_tells_apart_are_refused(one: str, other: str, tie: bool) -> None:
+    assert pattern(one).ties_with(pattern(other)) is tie
+    assert pattern(other).ties_with(pattern(one)) is tie
+
+
+def test_one_file_may_be_the_default_of_logins_and_no_two(tmp_path: Path) -> None:
+    text = (
+        "project: {0}\ntokens: {{issuer: {0}, audience: a, elevated: [R], default: true}}\n"
+        "routes: [{{name: R, path: /{0}, upstream: 'http://u'}}]\n"
+    )
+    write(tmp_path, text.format("one"), "one.yaml")
+    write(tmp_path, text.format("two").replace(", default: true", ""), "two.yaml")
+    assert load(tmp_path, {}).issuing()[0].project == "one"
+    assert load(tmp_path, {}).issuing("two")[0].project == "two"
+    write(tmp_path, text.format("two"), "two.yaml")
+    with pytest.raises(ProjectFileError, match="more than one file says that it is the default"):
+        load(tmp_path, {})

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 VERSION = "{version}"
+_DIGITS = "[0-9]{1,9}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,12 @@ class Pattern:
         return all(
             wanted == given if isinstance(wanted, str) else wanted.fullmatch(given) is not None
             for wanted, given in zip(self.segments, segments, strict=False)
+        )
+
+    def ties_with(self, other: Pattern) -> bool:
+        """Say whether some path matches both and neither comes before the other."""
+        return self.rank == other.rank and all(
+            _meet(one, two) for one, two in zip(self.segments, other.segments, strict=True)
         )
 
     @property
@@ -46,7 +53,17 @@ def split(path: str) -> tuple[str, ...]:
 def _segment(text: str) -> str | re.Pattern[str]:
     if VERSION not in text:
         return text
-    return re.compile("[0-9]{1,9}".join(re.escape(part) for part in text.split(VERSION)))
+    return re.compile(_DIGITS.join(re.escape(part) for part in text.split(VERSION)))
+
+
+def _meet(one: str | re.Pattern[str], other: str | re.Pattern[str]) -> bool:
+    if isinstance(one, str):
+        return one == other if isinstance(other, str) else other.fullmatch(one) is not None
+    return one.fullmatch(_example(other)) is not None
+
+
+def _example(segment: str | re.Pattern[str]) -> str:
+    return segment if isinstance(segment, str) else re.sub(r"\\(.)", r"\1", segment.pattern.replace(_DIGITS, "1"))
 
 
 class RouteTable(Generic[T]):

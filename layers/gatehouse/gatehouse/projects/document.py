@@ -64,6 +64,8 @@ class _Reading:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*where, number)) for number, item in enumerate(node.value)]
         plain = self.loader.construct_object(node)
+        if plain is None and where[-1:] == ("upstream",):
+            self.problems.append((line, "upstream: write an address, or a variable that may be unset: ${NAME}"))
         return self._filled(plain, line, where) if isinstance(plain, str) else plain
 
     def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import Any
 import voluptuous as vol
 
 from gatehouse.errors import InvalidRequestError
-from gatehouse.projects import document, rules
+from gatehouse.projects import document, rules, salvage
 from gatehouse.projects.document import Document, Where
 from gatehouse.projects.model import Cors, Project, Route, Tokens
-from gatehouse.projects.schema import keys_of, of
+from gatehouse.projects.schema import check_key, keys_of, of
 
 MOST_BYTES = 256 * 1024
 NOT_A_DEFAULT = ("name", "path", "paths")
-SECTIONS: Mapping[Any, type] = {"routes": Route, "cors": Cors, "tokens": Tokens}
+SECTIONS: Mapping[Any, type] = {"routes": Route, "defaults": Route, "cors": Cors, "tokens": Tokens}
 _check = of(Project)
 
 
@@ -113,33 +114,40 @@ def _one(file: Path, environ: Mapping[str, str], problems: list[Problem]) -> tup
 
 def _project(value: Any) -> tuple[Project | None, list[rules.Finding]]:
     findings = list(_defaults(value))
+    wrong = {where[1] for where, _ in findings}
+    merged = _merged(value, wrong)
     try:
-        project = _with_accept(_check(_merged(value)))
+        project = _with_accept(_check(merged))
     except vol.Invalid as error:
         errors = error.errors if isinstance(error, vol.MultipleInvalid) else [error]
-        return None, findings + [(tuple(one.path), _words(one)) for one in errors]
+        findings += [(tuple(one.path), _words(one)) for one in errors]
+        return None, findings + list(salvage.findings(merged, lambda left: _with_accept(_check(left))))
     return project, findings + list(rules.within(project))
 
 
-def _defaults(value: Any) -> list[rules.Finding]:
+def _defaults(value: Any) -> Iterator[rules.Finding]:
+    """Yield what is wrong with `defaults`, each once and not once for every route."""
     defaults = value.get("defaults") if isinstance(value, dict) else None
     if not isinstance(defaults, dict):
-        return []
-    return [
-        (("defaults", key), f"'{key}' differs from route to route; it has no default")
-        for key in NOT_A_DEFAULT
-        if key in defaults
-    ]
+        return
+    for name, what in defaults.items():
+        if name in NOT_A_DEFAULT:
+            yield ("defaults", name), f"'{name}' differs from route to route; it has no default"
+            continue
+        try:
+            check_key(Route, name, what)
+        except vol.Invalid as error:
+            yield ("defaults", name), _words(vol.Invalid(error.error_message, path=["defaults", name]))
 
 
-def _merged(value: Any) -> Any:
-    """Put `defaults` under every route."""
+def _merged(value: Any, wrong: AbstractSet[Any]) -> Any:
+    """Put `defaults` under every route, but for those that are *wrong*."""
     if not isinstance(value, dict) or not isinstance(value.get("routes"), list):
         return value
     defaults = value.get("defaults")
     if not isinstance(defaults, dict):
         return value
-    shared = {key: what for key, what in defaults.items() if key not in NOT_A_DEFAULT}
+    shared = {key: what for key, what in defaults.items() if key not in wrong}
     routes = [{**shared, **route} if isinstance(route, dict) else route for route in value["routes"]]
     return {**value, "routes": routes}
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import combinations
 
 from gatehouse.projects.checks import RESERVED
 from gatehouse.projects.document import Where
 from gatehouse.projects.model import Cors, Project, Route, Tokens
+from gatehouse.routes import pattern
 
 Finding = tuple[Where, str]
 GATEWAY = "gateway"
@@ -56,10 +56,12 @@ def _tokens(tokens: Tokens, names: list[str]) -> Iterator[Finding]:
 def _route(route: Route, project: Project) -> Iterator[Finding]:
     if bool(route.path) == bool(route.paths):
         yield (), f"route '{route.name}' needs either 'path' or 'paths'"
-    for pattern in route.patterns:
-        first = pattern[1:].partition("/")[0]
+    for path in route.patterns:
+        first = path[1:].partition("/")[0]
         if first in RESERVED:
             yield ("path" if route.path else "paths",), f"'/{first}' belongs to the gateway itself; choose another path"
+    if route.auth == "none" and route.accept:
+        yield ("accept",), "nobody looks at credentials where auth is none: leave 'accept' out, or say auth: optional"
     if route.auth != "none" and not route.accept and not project.tokens:
         yield (), f"route '{route.name}' needs 'accept' (who may call), or 'auth: none' if anyone may"
     yield from _accept(route, project)
@@ -75,34 +77,26 @@ def _accept(route: Route, project: Project) -> Iterator[Finding]:
 
 def between(projects: list[tuple[str, Project]]) -> Iterator[tuple[str, Where, str]]:
     """Yield what is wrong between *projects*, each with the name of its file."""
-    seen: dict[str, str] = {}
-    for file, project in projects:
-        for number, route in enumerate(project.routes):
-            for pattern in route.patterns:
-                form = shape(pattern)
-                owner = f"'{route.name}' of {project.project}"
-                if form in seen:
-                    yield (
-                        file,
-                        ("routes", number),
-                        f"{owner} has the path {pattern}, which {seen[form]} has already",
-                    )
-                else:
-                    seen[form] = owner
-    for (_, one), (file, other) in combinations(projects, 2):
-        if one.project == other.project:
+    paths = [
+        (file, number, f"'{route.name}' of {project.project}", path)
+        for file, project in projects
+        for number, route in enumerate(project.routes)
+        for path in route.patterns
+    ]
+    for (_, _, owner, first), (file, number, other, second) in combinations(paths, 2):
+        if first and second and pattern(first).ties_with(pattern(second)):
+            yield file, ("routes", number), f"{other} has the path {second}, which {owner} has already as {first}"
+    if sum(project.tokens is not None and project.tokens.default for _, project in projects) > 1:
+        yield projects[-1][0], ("tokens", "default"), "more than one file says that it is the default of logins"
+    for (_, one), (file, another) in combinations(projects, 2):
+        if one.project == another.project:
             yield file, ("project",), f"another file is already the project '{one.project}'"
-        if one.tokens and other.tokens and _same_tokens(one.tokens, other.tokens):
+        if one.tokens and another.tokens and _same_tokens(one.tokens, another.tokens):
             yield (
                 file,
                 ("tokens",),
                 f"project '{one.project}' has the same issuer and audience: tokens of one would open the other",
             )
-
-
-def shape(pattern: str) -> str:
-    """Return *pattern* without its one trailing difference: two patterns of one shape match the same paths."""
-    return re.sub(r"\{version\}", "{}", pattern)
 
 
 def _same_tokens(one: Tokens, other: Tokens) -> bool:

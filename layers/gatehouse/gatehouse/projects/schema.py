@@ -47,6 +47,20 @@ def of(model: type[T]) -> Callable[[Any], T]:
     return check
 
 
+def check_key(model: type, name: str, value: Any) -> Any:
+    """Check *value* as the key called *name* of *model*.
+
+    Raises:
+        vol.Invalid: *model* has no such key, nothing obeys it yet, or it does not take *value*.
+    """
+    for declared in fields(model):
+        if declared.name == name and _CHECK in declared.metadata:
+            if is_later(declared):
+                raise vol.Invalid("is not supported yet")
+            return declared.metadata[_CHECK](value)
+    raise vol.Invalid("extra keys not allowed")
+
+
 def _needed(declared: Field[Any]) -> bool:
     return declared.default is MISSING and declared.default_factory is MISSING
 
