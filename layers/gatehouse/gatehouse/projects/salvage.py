@@ -52,7 +52,8 @@ def _take_out(left: dict[str, Any], numbers: list[int], wrong: list[Where]) -> N
             continue
         route = left["routes"][where[1]]
         if len(where) > 2 and isinstance(route, dict) and where[2] in route:  # noqa: PLR2004  # ("routes", number, key…)
-            left["routes"][where[1]] = {key: what for key, what in route.items() if key != where[2]}
+            rest = {key: what for key, what in route.items() if key != where[2]}
+            left["routes"][where[1]] = {**rest, **({"upstream": "http://unread"} if where[2] == "upstream" else {})}
         else:
             lost.add(where[1])
     for number in sorted(lost, reverse=True):
