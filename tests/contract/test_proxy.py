@@ -156,6 +156,8 @@ def test_the_upstream_is_told_the_host_that_was_asked_for(send: Send, lab: Lab):
 def test_a_request_id_is_passed_on_and_a_bad_one_replaced(send: Send, lab: Lab):
     assert send("GET", "/lab/echo/x", {"X-Request-Id": "trace-me-12345"}).get("x-request-id") == "trace-me-12345"
     assert lab.values("x-request-id") == ["trace-me-12345"]
+    assert send("GET", "/lab/echo/x", {"X-Request-Id": "r1"}).get("x-request-id") == "r1"
+    assert send("GET", "/lab/echo/x", {"X-Request-Id": "r" * 129}).get("x-request-id") != "r" * 129
     made = send("GET", "/lab/echo/x", {"X-Request-Id": 'x"} {"forged'}).get("x-request-id")
     assert lab.values("x-request-id") == [made]
     assert "forged" not in made

@@ -42,7 +42,7 @@ DEADLINE = "gatehouse.deadline"
 """Where a host that ends invocations puts the moment it will, on the clock of `time.monotonic`."""
 INVOCATION = "gatehouse.invocation"
 """Where such a host puts the invocation's id."""
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{8,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 
 
 class CutError(Exception):
