@@ -31,7 +31,7 @@ def test_every_module_has_its_bytecode_beside_it(layer):
     assert missing == []
 
 
-@pytest.mark.parametrize("package", ["gatehouse", "fastapi", "mangum", "aiohttp", "urllib3", "jwt", "argon2"])
+@pytest.mark.parametrize("package", ["gatehouse", "fastapi", "mangum", "aiohttp", "voluptuous", "jwt", "argon2"])
 def test_a_package_is_there_with_bytecode(layer, package):
     assert (layer / package / "__pycache__" / "__init__.cpython-313.pyc").exists()
 
@@ -45,7 +45,7 @@ def test_bytecode_of_no_other_python_is_there(layer):
     assert {file.name.split(".")[-2] for file in layer.rglob("*.pyc")} == {"cpython-313"}
 
 
-@pytest.mark.parametrize("package", ["boto3", "botocore", "s3transfer", "moto", "uvicorn", "pip", "bin"])
+@pytest.mark.parametrize("package", ["boto3", "botocore", "s3transfer", "urllib3", "moto", "uvicorn", "pip", "bin"])
 def test_what_the_runtime_carries_or_nobody_needs_is_not_there(layer, package):
     assert not (layer / package).exists()
 
