@@ -136,7 +136,7 @@ def test_a_prefix_may_be_kept(tmp_path: Path) -> None:
 project: demo
 defaults: {auth: none, strip_prefix: false}
 routes:
-  - {name: A, paths: ["/api/v{version}/a", "/b"], upstream: "http://a.test/root"}
+  - {name: A, paths: ["/api/v{version}/a", "/b"], upstream: "http://a.test/base"}
   - {name: C, paths: ["/c/v{version}"], upstream: "http://c.test", strip_prefix: true}
   - {name: ALL, path: /, upstream: "http://all.test", strip_prefix: true}
 """
@@ -144,8 +144,8 @@ routes:
     for path in ("/api/v3/a/x", "/b/", "/c/v7/x/y", "/c/v7", "/other/x", "/"):
         run(handle(a_call(path)))
     assert [outbound.url for outbound in kit.upstream.sent] == [
-        "http://a.test/root/api/v3/a/x",
-        "http://a.test/root/b/",
+        "http://a.test/base/api/v3/a/x",
+        "http://a.test/base/b/",
         "http://c.test/x/y",
         "http://c.test/",
         "http://all.test/other/x",
@@ -654,7 +654,9 @@ routes:
         "/api/ADMIN/x",
         "/api/%41dmin",
         "/api/V1/x",
-        "/api/v1%78/../x",
+        "/api/%2561dmin/x",
+        "/api/%252561dmin",
+        "/api/admin%253bx",
     ],
 )
 def test_a_spelling_does_not_lead_around_a_route_within_another(tmp_path: Path, path: str) -> None:
@@ -683,3 +685,17 @@ def test_an_answer_that_no_server_can_say_again_is_the_upstreams_failure(
     kit = FakeKit(FakeUpstream(Reply(status=status, headers=Headers((("x-odd", value),)), body=b"")))
     answer = run(gateway(load(tmp_path, {}), kit)(a_call("/api/x", "GET")))
     assert json.loads(answer.whole)["code"] == "UPSTREAM_UNREACHABLE"
+
+
+def test_a_spelling_does_not_lead_around_a_route_of_the_same_name_in_another_project(tmp_path: Path) -> None:
+    """Names are unique within a project only."""
+    write(tmp_path, "project: one\nroutes: [{name: API, path: /api, upstream: 'http://u', auth: none}]\n", "one.yaml")
+    guarded = "{name: API, path: /api/admin, upstream: 'http://u', auth: required}"
+    tokens = "{issuer: i, audience: a, elevated: [ROOT]}"
+    write(tmp_path, f"project: two\ntokens: {tokens}\nroutes: [{guarded}]\n", "two.yaml")
+    kit = FakeKit()
+    handle = gateway(load(tmp_path, {}), kit)
+    assert run(handle(a_call("/api/admin/x", "GET"))).status == 401
+    for path in ("/api/%61dmin/x", "/api/ADMIN/x", "/api/admin;a=b/x"):
+        assert json.loads(run(handle(a_call(path, "GET"))).whole)["code"] == "BAD_PATH"
+    assert kit.upstream.sent == []

@@ -41,19 +41,10 @@ class Collaborators(Protocol):
 
 def gateway(projects: Projects, kit: Collaborators) -> Handler:
     """Return the handler of the whole gateway: it reads the path once and picks the route's pipeline."""
-    table = RouteTable(
-        (pattern(path), (route.name, build(project, route, path, kit)))
-        for project in projects.all
-        for route in project.routes
-        for path in route.patterns
-    )
-
-    loose_table = RouteTable(
-        (pattern(path.lower()), route.name)
-        for project in projects.all
-        for route in project.routes
-        for path in route.patterns
-    )
+    routes = [(project, route, path) for project in projects.all for route in project.routes for path in route.patterns]
+    table = RouteTable((pattern(path), (one, route, build(one, route, path, kit))) for one, route, path in routes)
+    # By project and name: a name is one route's only within its project.
+    loose_table = RouteTable((pattern(path.lower()), (one.project, route.name)) for one, route, path in routes)
 
     def refusing(error: Callable[[], GatewayError]) -> Handler:
         return pipeline(*outermost(cors_of_any(projects.cors)), end=_raising(error))
@@ -69,12 +60,14 @@ def gateway(projects: Projects, kit: Collaborators) -> Handler:
             refused = error
             return await refusing(lambda: refused)(call)
         found = table.find(path)
+        if found is None:
+            return await not_found(replace(call, path=path, query=query))
+        project, route, handler = found
         loose = loosely(path)
-        if found and loose != path and loose_table.find(loose) != found[0]:
+        if loose != path and loose_table.find(loose) != (project.project, route.name):
             return await ambiguous(call)
-        name, handler = found or (call.route, not_found)
-        call.notes["route"] = name
-        return await handler(replace(call, path=path, query=query, route=name))
+        call.notes["route"] = route.name
+        return await handler(replace(call, path=path, query=query, route=route.name))
 
     return gateway
 

@@ -61,8 +61,17 @@ def _is_text(raw: str) -> bool:
 @lru_cache(maxsize=2048)
 def loosely(path: str) -> str:
     """Return *path* (canonical) as the loosest upstream might read it: decoded, without parameters, in lower case."""
-    segments = (unquote(segment, errors="replace").partition(";")[0] for segment in path.split("/"))
-    return "/".join(segments).lower()
+    return "/".join(_decoded(segment).partition(";")[0] for segment in path.split("/")).lower()
+
+
+def _decoded(segment: str) -> str:
+    """Return *segment* decoded as often as it goes; `canonical` has made sure that this is not often."""
+    for _ in range(MOST_LAYERS):
+        decoded = unquote(segment, errors="replace")
+        if decoded == segment:
+            break
+        segment = decoded
+    return segment
 
 
 def _check(segment: str) -> None:
