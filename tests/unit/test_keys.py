@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
+import hashlib
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatehouse.errors import AuthUnavailableError
-from gatehouse.keyring import EMPTY_QUIET_S, FRESH_S, QUIET_S, LiveKeyRing
-from gatehouse.keys import LEAST_SECRET_BYTES, MOST_KID, KeyRingError, parse, weakness
-from tests.unit.fakes import OTHER_SECRET, SECRET, FakeClock, run
+from gatehouse.keys import LATEST, MOST_KID, TIMES, KeyRingError, parse
+from gatehouse.weak_secrets import LEAST_DISTINCT, LEAST_SECRET_BYTES, LONGEST_WORD, PLACEHOLDERS, weakness
+from tests.unit.fakes import OTHER_SECRET, ROOT, SECRET
+from tests.unit.private_keys import ED25519, P256, PEMS, UNFIT
 
 STRONG = "0123456789abcdefghijklmnopqrstuv"  # 32 bytes
 
@@ -119,10 +122,17 @@ def test_no_refusal_and_no_key_ever_shows_a_secret() -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=40) | st.just(SECRET),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=40)
+        | st.sampled_from([SECRET, ED25519, "HS256", "EdDSA", "ES256", "k1"]),
         lambda inner: (
             st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["current", "keys", "k1", "alg", "secret", "from", "legacy", "x"]), inner)
+            | st.dictionaries(
+                st.sampled_from(["current", "keys", "k1", "alg", "secret", "private", "from", "legacy", "added_at"]),
+                inner,
+            )
         ),
         max_leaves=8,
     )
@@ -135,196 +145,149 @@ def test_any_document_is_a_key_ring_or_is_refused_as_none(value: object) -> None
     assert ring.current in ring.keys.values()
 
 
-# --------------------------------------------------------------------------------------------- the ring in force
+# ----------------------------------------------------------------------------------------------------- private keys
 
 
-class Store:
-    """Where the ring is fetched from; it counts, and fails when told to."""
-
-    def __init__(self, text: str | Exception = "") -> None:
-        self.text: str | Exception = text or document()
-        self.fetches = 0
-        self.gate: Any = None
-
-    async def __call__(self) -> str:
-        self.fetches += 1
-        if self.gate:
-            await self.gate.wait()
-        if isinstance(self.text, Exception):
-            raise self.text
-        return self.text
+def private_key(algorithm: str = "EdDSA", **changes: Any) -> str:
+    return document(keys={"k1": {"alg": algorithm, "private": PEMS[algorithm], **changes}})
 
 
-def live(text: str | Exception = "") -> tuple[LiveKeyRing, Store, FakeClock]:
-    store, clock = Store(text), FakeClock(0.0)
-    return LiveKeyRing(store, clock), store, clock
+@pytest.mark.parametrize("algorithm", sorted(PEMS))
+def test_a_ring_may_hold_a_private_key(algorithm: str) -> None:
+    key = parse(private_key(algorithm)).current
+    assert (key.algorithm, key.secret) == (algorithm, PEMS[algorithm].encode())
+    assert "PRIVATE" not in repr(key)
 
 
-@pytest.mark.parametrize(("after_s", "fetches"), [(0.0, 1), (FRESH_S - 1, 1), (FRESH_S, 2), (FRESH_S + 1, 2)])
-def test_a_ring_is_fetched_once_and_again_when_it_is_no_longer_fresh(after_s: float, fetches: int) -> None:
-    ring, store, clock = live()
-    run(ring.current())
-    clock.now = after_s
-    run(ring.current())
-    assert store.fetches == fetches
+@pytest.mark.parametrize("around", ["{}", "\n{}\n\n", "  {}"])
+def test_blanks_around_a_private_key_do_not_matter(around: str) -> None:
+    assert parse(private_key(private=around.format(ED25519))).current.algorithm == "EdDSA"
 
 
-def test_nothing_is_fetched_before_it_is_needed() -> None:
-    _, store, _ = live()
-    assert store.fetches == 0
+@pytest.mark.parametrize("algorithm", sorted(PEMS))
+@pytest.mark.parametrize("unfit", sorted(UNFIT))
+def test_what_is_no_private_key_for_its_algorithm_is_refused_with_what_to_do(algorithm: str, unfit: str) -> None:
+    with pytest.raises(KeyRingError, match=r"'k1'.*openssl genpkey") as caught:
+        parse(private_key(algorithm, private=UNFIT[unfit]))
+    assert not any(line in str(caught.value) for line in UNFIT[unfit].splitlines() if len(line) > 10)
+    assert "ed25519" in str(caught.value) if algorithm == "EdDSA" else "P-256" in str(caught.value)
 
 
-@pytest.mark.parametrize("trouble", [RuntimeError("down"), TimeoutError()])
-@pytest.mark.parametrize("broken", [False, True])
-def test_good_keys_survive_trouble_and_the_store_is_left_in_peace_meanwhile(trouble: Exception, broken: bool) -> None:
-    ring, store, clock = live()
-    good = run(ring.current())
-    store.text = "{}" if broken else trouble
-    clock.now = FRESH_S
-    assert run(ring.current()) is good
-    clock.now = FRESH_S + QUIET_S - 1
-    assert run(ring.current()) is good
-    assert store.fetches == 2
-    clock.now = FRESH_S + QUIET_S
-    assert run(ring.current()) is good
-    assert store.fetches == 3
+@pytest.mark.parametrize(("algorithm", "pem"), [("EdDSA", P256), ("ES256", ED25519)])
+def test_a_private_key_serves_the_algorithm_of_its_curve_only(algorithm: str, pem: str) -> None:
+    with pytest.raises(KeyRingError, match="another kind or on another curve"):
+        parse(private_key(algorithm, private=pem))
 
 
-def test_without_any_keys_nobody_can_be_checked_and_recovery_comes_soon() -> None:
-    ring, store, clock = live(RuntimeError("down"))
-    for now, fetches in ((0.0, 1), (EMPTY_QUIET_S - 0.5, 1), (EMPTY_QUIET_S, 2)):
-        clock.now = now
-        with pytest.raises(AuthUnavailableError):
-            run(ring.current())
-        assert store.fetches == fetches
-    store.text = document()
-    clock.now = EMPTY_QUIET_S * 2
-    assert run(ring.current()).current.kid == "k1"
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"alg": "EdDSA"}, '"private"'), ({"alg": "EdDSA", "secret": SECRET}, '"private"'),
+        ({"alg": "ES256", "private": None}, '"private"'), ({"alg": "ES256", "private": {"kty": "EC"}}, '"private"'),
+        ({"alg": "HS256", "private": ED25519}, '"secret"'), ({"alg": "HS256", "secret": ED25519}, "PEM"),
+        ({"alg": "EdDSA", "private": ED25519, "legacy": True}, "legacy"),
+        ({"alg": "ES256", "private": P256, "legacy": True}, "legacy"),
+        ({"alg": "Ed25519", "private": ED25519}, '"alg"'), ({"alg": "eddsa", "private": ED25519}, '"alg"'),
+        ({"alg": "RS256", "private": UNFIT["RSA"]}, '"alg"'),
+    ],
+)  # fmt: skip
+def test_each_kind_of_key_has_its_member(entry: dict[str, Any], said: str) -> None:
+    with pytest.raises(KeyRingError, match=said):
+        parse(document(keys={"k1": entry}))
 
 
-@pytest.mark.parametrize("text", [one_key(secret="changeme"), "not json", "{}"])
-def test_a_ring_that_is_refused_lets_nobody_in(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    ring, _, _ = live(text)
-    with pytest.raises(AuthUnavailableError):
-        run(ring.current())
-    assert "key ring refused" in capsys.readouterr().out
+def test_no_key_of_shared_secrets_loads_what_private_keys_need() -> None:
+    """It takes 30 ms, at every cold start."""
+    code = f"import sys; from gatehouse.keys import parse; parse({document()!r}); print('cryptography' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    path = {"PYTHONPATH": str(ROOT / "layers/gatehouse")}
+    done = subprocess.run(command, capture_output=True, text=True, env=path, timeout=60, check=True)
+    assert done.stdout.strip() == "False"
 
 
-def test_what_a_store_says_when_it_fails_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    ring, _, _ = live(RuntimeError(SECRET))
-    with pytest.raises(AuthUnavailableError):
-        run(ring.current())
-    logged = capsys.readouterr().out
-    assert "RuntimeError" in logged
-    assert SECRET not in logged
+# ------------------------------------------------------------------------------------------------- times and members
 
 
-def test_the_same_keys_fetched_again_stay_the_same_ring() -> None:
-    ring, _, clock = live()
-    first = run(ring.current())
-    clock.now = FRESH_S
-    assert run(ring.current()) is first
+def test_a_key_says_when_it_came_and_went() -> None:
+    key = parse(one_key(added_at=1, promoted_at=2, demoted_at=3)).current
+    assert (key.added_at, key.promoted_at, key.demoted_at) == (1, 2, 3)
+    assert all(getattr(parse(document()).current, name) is None for name in TIMES)
 
 
-def test_new_keys_are_another_ring() -> None:
-    ring, store, clock = live()
-    first = run(ring.current())
-    store.text = one_key(secret=OTHER_SECRET)
-    clock.now = FRESH_S
-    assert run(ring.current()) is not first
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [(0, True), (1_800_000_000, True), (LATEST - 1, True), (LATEST, False), (-1, False), (1.5, False), (True, False),
+     ("2026-11-22", False), ("1800000000", False), ([], False), (None, True), (float("nan"), False)],
+)  # fmt: skip
+def test_a_time_is_whole_seconds(name: str, value: object, good: bool) -> None:
+    if good:
+        assert getattr(parse(one_key(**{name: value})).current, name) == value
+    else:
+        with pytest.raises(KeyRingError, match=name):
+            parse(one_key(**{name: value}))
 
 
-def test_a_key_id_that_the_ring_lacks_is_looked_for_once_and_then_not_for_a_while() -> None:
-    """A rotation is seen at once, and random key ids cannot make the gateway ask the store for each."""
-    ring, store, clock = live()
-    run(ring.current())
-    store.text = document(keys={name: {"alg": "HS256", "secret": SECRET} for name in ("k1", "k2")})
-    assert "k2" in run(ring.with_key("k2")).keys
-    assert store.fetches == 2
-    for number in range(300):
-        clock.now = QUIET_S * number / 300
-        run(ring.with_key(f"random-{number}"))
-    assert store.fetches == 2
-    clock.now = QUIET_S
-    run(ring.with_key("random"))
-    assert store.fetches == 3
+def test_members_that_are_not_of_the_ring_are_left_alone() -> None:
+    ring = parse(document(secrets={"NAME": "changeme"}, generated="x", note=[1], keys=json.loads(one_key(x=1))["keys"]))
+    assert ring == parse(document())
 
 
-def test_a_known_key_id_asks_nobody() -> None:
-    ring, store, _ = live()
-    for _ in range(5):
-        run(ring.with_key("k1"))
-    assert store.fetches == 1
+# ------------------------------------------------------------------------------------------------------ weak secrets
 
 
-def test_looking_for_a_key_while_the_store_is_down_keeps_the_good_ring() -> None:
-    ring, store, clock = live()
-    good = run(ring.current())
-    store.text = RuntimeError("down")
-    assert run(ring.with_key("k9")) is good
-    clock.now = 1.0
-    assert run(ring.current()) is good
-    assert store.fetches == 2
+@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
+@pytest.mark.parametrize("form", ["{}", "X9$kQ-{}-w7Zp!vT2", "{} aB3dE6gH9jK2mN5pQ8sT"])
+def test_what_documentation_prints_is_no_secret(placeholder: str, form: str) -> None:
+    for text in (placeholder, placeholder.upper(), placeholder.replace("-", "_"), placeholder.replace("-", " ")):
+        assert "placeholder" in weakness(form.format(text))
 
 
-def test_many_callers_at_once_share_one_fetch() -> None:
-    import asyncio
-
-    ring, store, _ = live()
-
-    async def work() -> set[int]:
-        store.gate = asyncio.Event()
-        waiting = [asyncio.create_task(ring.current()) for _ in range(50)]
-        await asyncio.sleep(0)
-        store.gate.set()
-        return {id(one) for one in await asyncio.gather(*waiting)}
-
-    assert len(run(work())) == 1
-    assert store.fetches == 1
-
-
-def test_many_callers_at_once_without_a_ring_share_one_failure() -> None:
-    import asyncio
-
-    ring, store, _ = live(RuntimeError("down"))
-
-    async def work() -> list[Any]:
-        store.gate = asyncio.Event()
-        waiting = [asyncio.create_task(ring.current()) for _ in range(50)]
-        await asyncio.sleep(0)
-        store.gate.set()
-        return await asyncio.gather(*waiting, return_exceptions=True)
-
-    assert {type(one) for one in run(work())} == {AuthUnavailableError}
-    assert store.fetches == 1
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "your-super-secret-jwt-token-with-at-least-32-characters-long",
+        "please-change-me-in-production-0123456789",
+        "THIS IS USED TO SIGN AND VERIFY JWT TOKENS, REPLACE IT WITH YOUR OWN SECRET, IT CAN BE ANY STRING",
+        "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
+        "reallyreallyreallyreallyverysafe",
+        "======================BezKoder=Spring===========================",
+    ],
+)
+def test_well_known_secrets_are_refused(secret: str) -> None:
+    assert "placeholder" in weakness(secret)
 
 
-def test_everybody_who_shows_a_new_key_gets_in_however_many_come_at_once() -> None:
-    ring, store, _ = live()
-
-    async def work() -> list[bool]:
-        await ring.current()
-        store.text = document(keys={kid: {"alg": "HS256", "secret": SECRET} for kid in ("k1", "k2")})
-        store.gate = asyncio.Event()
-        asking = [asyncio.create_task(ring.with_key("k2")) for _ in range(20)]
-        await asyncio.sleep(0)
-        store.gate.set()
-        return ["k2" in (await one).keys for one in asking]
-
-    assert run(work()) == [True] * 20
-    assert store.fetches == 2
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("a" * 64, "different bytes"), ("secret" * 10, "different bytes"), ("password" * 8, "different bytes"),
+        ("abcdefg" * 8, "different bytes"), ("0" * 63 + "1", "different bytes"),
+        ("abcdefgh" * 8, "over and over"), ("0123456789" * 4, "over and over"), ("letmein-now!" * 3, "over and over"),
+        ("letmein-now!" * 3 + "let", "over and over"), ("l" + "letmein-now!" * 3, ""), ("letmein-now!x" * 3, ""),
+    ],
+)  # fmt: skip
+def test_a_plain_secret_is_refused(secret: str, said: str) -> None:
+    assert said in weakness(secret)
+    assert bool(weakness(secret)) == bool(said)
 
 
-def test_those_with_known_keys_do_not_wait_for_somebodys_unknown_one() -> None:
-    ring, store, _ = live()
+@given(st.binary(min_size=16, max_size=48))
+def test_no_weakness_is_found_in_what_we_tell_people_to_make(data: bytes) -> None:
+    """`openssl rand -base64 48` and `-hex 32`: hashed here, so that every example is as good as random."""
+    digest = hashlib.sha384(data).digest()
+    assert weakness(base64.b64encode(digest).decode()) == ""
+    assert weakness(digest[:32].hex()) == ""
 
-    async def work() -> None:
-        await ring.current()
-        store.gate = asyncio.Event()
-        asking = asyncio.create_task(ring.with_key("nobody-has-this"))
-        await asyncio.sleep(0)
-        assert "k1" in (await asyncio.wait_for(ring.current(), 1)).keys
-        store.gate.set()
-        await asking
 
-    run(work())
+@given(st.text(max_size=70))
+def test_a_secret_that_passes_is_long_and_varied(secret: str) -> None:
+    if not weakness(secret):
+        assert len(secret.encode()) >= LEAST_SECRET_BYTES
+        assert len(set(secret.encode())) >= LEAST_DISTINCT
+    else:
+        assert "openssl rand" in weakness(secret)
+
+
+def test_the_longest_word_is_what_the_cases_above_say() -> None:
+    assert len("letmein-now!") == LONGEST_WORD

@@ -1,9 +1,11 @@
 """The key ring that signs and checks our tokens, as the secret holds it.
 
-    {"current": "k1", "keys": {"k1": {"alg": "HS256", "secret": "…", "legacy": true}}}
+    {"current": "k2", "keys": {
+      "k1": {"alg": "HS256", "secret": "…", "legacy": true, "demoted_at": 1800000000},
+      "k2": {"alg": "EdDSA", "private": "-----BEGIN PRIVATE KEY-----…", "added_at": …, "promoted_at": …}}}
 
 A key may take its value from another member of the document (`"from": "generated"`): CloudFormation can
-generate a secret's value only at the top level.
+generate a secret's value only at the top level. Members that are not of the ring (`secrets`) are left alone.
 """
 
 from __future__ import annotations
@@ -13,24 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-LEAST_SECRET_BYTES = 32
-"""RFC 7518 section 3.2: a key of at least the hash's size."""
+from gatehouse import asymmetric
+from gatehouse.weak_secrets import weakness
 
-PLACEHOLDERS = (
-    "changeme",
-    "change-me",
-    "change_me",
-    "placeholder",
-    "your-secret",
-    "your_secret",
-    "replace-me",
-    "a-string-secret-at-least-256-bits-long",
-    "super-secret-jwt-token-with-at-least-32-characters-long",
-    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-)
-"""What documentation tells people to replace, and the keys of well-known tutorials, which they did not."""
-ALGORITHMS = ("HS256",)
+__all__ = ["ALGORITHMS", "HS256", "MOST_KID", "Key", "KeyRing", "KeyRingError", "parse", "weakness"]
+
+HS256 = "HS256"
+ALGORITHMS = (HS256, asymmetric.EDDSA, asymmetric.ES256)
 MOST_KID = 64
+TIMES = ("added_at", "promoted_at", "demoted_at")
+LATEST = 1 << 53
 
 
 class KeyRingError(Exception):
@@ -39,12 +33,25 @@ class KeyRingError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key. `legacy` marks the one that checks tokens without a `kid`, as the metacogna gateway made them."""
+    """One key.
+
+    Attributes:
+        kid: its id, which the header of its tokens names.
+        algorithm: HS256, EdDSA or ES256.
+        secret: for HS256 the shared secret, else the private key as PEM (PKCS #8).
+        legacy: whether it checks tokens without a `kid`, as the metacogna gateway made them.
+        added_at: when it came into the ring, in seconds since the epoch; None if it was there from the start.
+        promoted_at: when it became the one that signs.
+        demoted_at: when another one became it.
+    """
 
     kid: str
     algorithm: str
     secret: bytes = field(repr=False)
     legacy: bool = False
+    added_at: int | None = None
+    promoted_at: int | None = None
+    demoted_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +94,42 @@ def _key(kid: str, entry: Any, ring: Mapping[str, Any]) -> Key:
         raise KeyRingError(f"A key's id must be 1 to {MOST_KID} printable ASCII characters.")
     if not isinstance(entry, dict):
         raise KeyRingError(f"Key '{kid}' must be a JSON object.")
-    if entry.get("alg") not in ALGORITHMS:
+    algorithm = entry.get("alg")
+    if algorithm not in ALGORITHMS:
         raise KeyRingError(f"Key '{kid}' needs \"alg\": one of {', '.join(ALGORITHMS)}.")
-    value = ring.get(entry["from"]) if isinstance(entry.get("from"), str) else entry.get("secret")
+    member = "secret" if algorithm == HS256 else "private"
+    value = ring.get(entry["from"]) if isinstance(entry.get("from"), str) else entry.get(member)
     if not isinstance(value, str):
-        raise KeyRingError(f'Key \'{kid}\' needs a "secret", or a "from" that names a member of the document.')
-    reason = weakness(value)
+        raise KeyRingError(f'Key \'{kid}\' needs a "{member}", or a "from" that names a member of the document.')
+    reason = weakness(value) if algorithm == HS256 else _unfit(algorithm, value)
     if reason:
         raise KeyRingError(f"Key '{kid}' {reason}.")
+    legacy = _legacy(kid, entry)
+    return Key(kid=kid, algorithm=algorithm, secret=value.encode(), legacy=legacy, **_times(kid, entry))
+
+
+def _unfit(algorithm: str, pem: str) -> str:
+    """Return why *pem* holds no key for *algorithm*, or an empty text."""
+    try:
+        asymmetric.private_key(algorithm, pem.encode())
+    except ValueError as error:  # also what cannot be encoded
+        reason = "text that is not Unicode" if isinstance(error, UnicodeError) else str(error)
+        return f'has a "private" that is {reason}; make one with: {asymmetric.HOW_TO_MAKE[algorithm]}'
+    return ""
+
+
+def _legacy(kid: str, entry: Mapping[str, Any]) -> bool:
     legacy = entry.get("legacy", False)
     if not isinstance(legacy, bool):
         raise KeyRingError(f"Key '{kid}' has a \"legacy\" that is neither true nor false.")
-    return Key(kid=kid, algorithm=entry["alg"], secret=value.encode(), legacy=legacy)
+    if legacy and entry["alg"] != HS256:
+        raise KeyRingError(f"Key '{kid}' is marked legacy, but the original systems' tokens are {HS256}.")
+    return legacy
 
 
-def weakness(secret: str) -> str:
-    """Return why nobody should trust *secret*, or an empty text."""
-    if any(word in secret.lower() for word in PLACEHOLDERS):
-        return "is a placeholder; make a secret with: openssl rand -base64 48"
-    if any("\ud800" <= char <= "\udfff" for char in secret):
-        return "holds half a character; make a secret with: openssl rand -base64 48"
-    if len(secret.encode()) < LEAST_SECRET_BYTES:
-        return f"is shorter than {LEAST_SECRET_BYTES} bytes; make a secret with: openssl rand -base64 48"
-    return ""
+def _times(kid: str, entry: Mapping[str, Any]) -> dict[str, int]:
+    times = {name: entry[name] for name in TIMES if entry.get(name) is not None}
+    for name, value in times.items():
+        if type(value) is not int or not 0 <= value < LATEST:
+            raise KeyRingError(f"Key '{kid}' has a \"{name}\" that is not a time: it must be whole seconds since 1970.")
+    return times
