@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatehouse.errors import InvalidRequestError
-from gatehouse.projects import Problem, ProjectFileError, Projects, load
+from gatehouse.projects import Problem, ProjectFileError, Projects, health_urls, load
 from gatehouse.projects.load import MOST_BYTES
 from gatehouse.projects.model import Cors, Project, Route
 from gatehouse.routes import pattern
@@ -372,7 +372,7 @@ def test_a_file_that_is_wrong_is_refused_in_words(tmp_path: Path, changes: dict[
         ({"path": "/ping"}, "belongs to the gateway itself"), ({"path": "/metrics"}, "belongs to the gateway itself"),
         ({"auth": "required"}, "needs 'accept' (who may call), or 'auth: none' if anyone may"),
         ({"auth": "optional"}, "needs 'accept'"), ({"auth": "Required"}, "expected one of required, optional, none"),
-        ({"auth": None}, "expected one of"), ({"auth": "required", "accept": ["gateway"]}, "and there is none"),
+        ({"auth": None}, "expected one of"),
         ({"auth": "required", "accept": ["session"]}, "there is no provider 'session'"), ({"accept": []}, "at least 1"),
         ({"methods": []}, "at least 1"), ({"methods": ["get"]}, "expected one of GET"),
         ({"methods": ["TRACE"]}, "expected one of GET"),
@@ -657,3 +657,264 @@ def test_one_file_may_be_the_default_of_logins_and_no_two(tmp_path: Path) -> Non
     write(tmp_path, text.format("two"), "two.yaml")
     with pytest.raises(ProjectFileError, match="more than one file says that it is the default"):
         load(tmp_path, {})
+
+
+# ------------------------------------------------------------------------------------------- files without `tokens`
+
+
+def test_a_file_without_tokens_accepts_those_of_services(tmp_path: Path) -> None:
+    project = loaded(tmp_path, a_file(route={"auth": "required", "accept": ["gateway"]}))
+    assert (project.issuer, project.audience) == ("gatehouse", "demo")
+    assert project.routes[0].accept == ("gateway",)
+
+
+def test_a_file_with_tokens_says_whose_they_are(tmp_path: Path) -> None:
+    project = loaded(tmp_path, a_file(tokens=TOKENS))
+    assert (project.issuer, project.audience) == ("i", "a")
+
+
+def test_nobody_issues_the_tokens_that_another_file_has_without_saying_so(tmp_path: Path) -> None:
+    write(tmp_path, a_file(project="silent"), "1.yaml")
+    borrowed = {**TOKENS, "issuer": "gatehouse", "audience": "silent"}
+    text = a_file(project="loud", tokens=borrowed, route={"path": "/b"})
+    for first, second in (("1.yaml", "2.yaml"), ("1.yaml", "0.yaml")):
+        write(tmp_path, text, second)
+        with pytest.raises(ProjectFileError, match="tokens of one would open the other") as caught:
+            load(tmp_path, {})
+        (problem,) = caught.value.problems
+        assert Path(problem.file).name == max(first, second)
+        (tmp_path / second).unlink()
+    write(tmp_path, text.replace("audience: silent", "audience: loud"), "2.yaml")
+    assert len(load(tmp_path, {}).all) == 2
+
+
+def test_two_files_of_one_name_without_tokens_are_one_mistake(tmp_path: Path) -> None:
+    write(tmp_path, a_file(), "1.yaml")
+    write(tmp_path, a_file(route={"path": "/b"}), "2.yaml")
+    with pytest.raises(ProjectFileError) as caught:
+        load(tmp_path, {})
+    assert [problem.message for problem in caught.value.problems] == ["another file is already the project 'demo'"]
+
+
+# ---------------------------------------------------------------------------------- claims, revocation and health
+
+ASKING = {"auth": "required", "accept": ["gateway"]}
+
+
+def test_a_claim_may_be_one_text_or_one_of_several(tmp_path: Path) -> None:
+    claims = {"project": "captionacc", "https://x.test/role": ["a", "b"]}
+    route = loaded(tmp_path, a_file(route={**ASKING, "claims": claims, "revocation": "strict"})).routes[0]
+    assert route.claims == {"project": ("captionacc",), "https://x.test/role": ("a", "b")}
+    assert route.revocation == "strict"
+
+
+@pytest.mark.parametrize("value", [5, True, None, [], [5], ["a", True], [["a"]], "", [""], {"a": "b"}, 1.5])
+def test_a_claim_is_held_against_texts_alone(tmp_path: Path, value: Any) -> None:
+    text = said(tmp_path, a_file(route={**ASKING, "claims": {"ok": "x", "wrong": value}}))
+    assert "routes.0.claims.wrong: expected a text or a list of texts" in text
+    assert "claims.ok" not in text
+
+
+@pytest.mark.parametrize(
+    ("route", "what"),
+    [
+        ({**ASKING, "claims": ["x"]}, "claims: expected a mapping"),
+        ({**ASKING, "claims": {"": "x"}}, "expected a text"),
+        ({**ASKING, "claims": {"x": ["a", "a"]}}, "expected no item twice"),
+        ({**ASKING, "claims": {"x": "${identity.user}"}}, "is not filled here"),
+        ({**ASKING, "auth": "optional", "claims": {"x": "y"}}, "say auth: required, or leave them out"),
+        ({"claims": {"x": "y"}}, "say auth: required, or leave them out"),
+        ({"revocation": "strict"}, "accept 'gateway', or leave 'revocation' out"),
+        ({**ASKING, "revocation": "loose"}, "expected one of normal, strict"),
+        ({"health": "health"}, "expected a path of the upstream"), ({"health": "/a?b"}, "expected a path of the"),
+        ({"health": "/../x"}, "expected a path of the"), ({"health": "//x"}, "expected a path of the"),
+        ({"health": "/v{version}"}, "expected a path of the"), ({"health": "http://x/y"}, "expected a path of the"),
+    ],
+)  # fmt: skip
+def test_what_a_route_cannot_ask_is_refused_with_what_to_do(tmp_path: Path, route: dict[str, Any], what: str) -> None:
+    assert what in said(tmp_path, a_file(route=route))
+
+
+def test_a_strict_route_that_takes_no_token_of_ours_is_refused(tmp_path: Path) -> None:
+    """Unknown providers apart: what is strict is the look at our own revocations."""
+    text = said(tmp_path, a_file(route={"auth": "required", "accept": ["session"], "revocation": "strict"}))
+    assert "accept 'gateway', or leave 'revocation' out" in text
+
+
+def test_what_the_defaults_ask_of_callers_is_not_asked_where_nobody_looks(tmp_path: Path) -> None:
+    defaults = {"accept": ["gateway"], "claims": {"project": "x"}, "revocation": "strict"}
+    routes = [ROUTE, {**ROUTE, "name": "B", "path": "/b", "auth": "required"}]
+    open_, closed = loaded(tmp_path, a_file(defaults=defaults, routes=routes)).routes
+    assert (open_.accept, open_.claims, open_.revocation) == ((), {}, "normal")
+    assert (closed.accept, closed.claims, closed.revocation) == (("gateway",), {"project": ("x",)}, "strict")
+
+
+def test_a_route_may_leave_the_default_claims_out(tmp_path: Path) -> None:
+    text = a_file(defaults={"claims": {"project": "x"}}, route={**ASKING, "claims": {}})
+    assert loaded(tmp_path, text).routes[0].claims == {}
+
+
+@pytest.mark.parametrize(
+    ("upstream", "health", "url"),
+    [
+        ("http://a.test", "/api/health", "http://a.test/api/health"),
+        ("https://a.test:8443/base/", "/", "https://a.test:8443/base/"),
+        ("http://a.test", "/health/", "http://a.test/health/"),
+    ],
+)
+def test_a_health_path_lies_under_the_upstream(tmp_path: Path, upstream: str, health: str, url: str) -> None:
+    assert health_urls(loaded(tmp_path, a_file(route={"upstream": upstream, "health": health}))) == [("A", url)]
+
+
+def test_there_is_no_health_to_ask_for_without_a_path_or_an_upstream(tmp_path: Path) -> None:
+    routes = [ROUTE, {**ROUTE, "name": "B", "path": "/b", "upstream": "${NOPE}", "health": "/health"}]
+    assert health_urls(loaded(tmp_path, a_file(routes=routes))) == []
+
+
+# ----------------------------------------------------------------------------------------------------- set_headers
+
+
+def setting(headers: Any, **route: Any) -> str:
+    return a_file(route={**ASKING, "set_headers": headers, **route})
+
+
+def test_headers_to_set_are_texts_and_mappings(tmp_path: Path) -> None:
+    headers = {"X-A": "${claims.a} ${request.id}", "Authorization": "fixed", "X-M": {"u": "${identity.user}", "n": 1.5}}
+    assert loaded(tmp_path, setting(headers)).routes[0].set_headers == headers
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Host", "content-length", "Connection", "Keep-Alive", "TE", "Transfer-Encoding", "Transfer_Encoding", "Upgrade",
+        "Trailer", "Proxy-Authorization", "X-Request-Id", "x_request_id", "X.Request.Id", "X-Forwarded-For",
+        "X-Forwarded-Anything", "X_Forwarded_Host", "Forwarded", "X-Gateway-Route", "Cookie2", "Set-Cookie", "Expect",
+        "X-HTTP-Method-Override", "X-Original-URL", "HTTP2-Settings",
+    ],
+)  # fmt: skip
+def test_what_the_gateway_says_itself_cannot_be_set(tmp_path: Path, name: str) -> None:
+    assert f"'{name}' is said by the gateway itself; leave it out" in said(tmp_path, setting({name: "x"}))
+
+
+@pytest.mark.parametrize("name", ["X-Gateway-Project", "X-Internal-Key", "X-User-Id", "Authorization", "Cookie", "Via"])
+def test_what_clients_may_not_say_can_be_set(tmp_path: Path, name: str) -> None:
+    assert loaded(tmp_path, setting({name: "x"})).routes[0].set_headers == {name: "x"}
+
+
+@pytest.mark.parametrize("other", ["x-user-id", "X_User_Id", "X.User-Id"])
+def test_two_spellings_of_one_header_are_a_mistake(tmp_path: Path, other: str) -> None:
+    text = said(tmp_path, setting({"X-User-Id": "a", other: "b"}))
+    assert f"'X-User-Id' and '{other}' are one header to many servers" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("${identity.emial}", "X-A: '${identity.emial}' is not known (did you mean '${identity.email}'?)"),
+        ("${identity.usr}", "did you mean '${identity.user}'?"), ("${identity.}", "is not known"),
+        ("${identity.zzzzzzzzzzzz}", "there is claims.… and identity.kind, identity.subject"),
+        ("${request.ids}", "did you mean '${request.id}'?"), ("${request.path}", "'${request.path}' is not known"),
+        ("${claims.}", "names no claim"), ("${secret:KEY}", "'${secret:KEY}' is not supported yet in a header"),
+        ("${Identity.email}", "is not a variable"), ("${identity.email", "a '${' is not closed"),
+        ("${identity.email} ${", "a '${' is not closed"), ("a\x1bb", "cannot hold a control character"),
+        ("a\x85b", "cannot hold a control character"), ({"u": "${identity.nope}"}, "is not known"),
+        ({"u": "x ${identity.email"}, "is not closed"),
+        ({"${identity.user}": "x"}, "names of a mapping are not filled"),
+        ({"u": None}, "set_headers.X-A.u: expected a text, a number, true or false"),
+        ({"u": {"v": 1}}, "expected a text"),
+        ({"u": float("nan")}, "expected a text, a number"), (5, "expected a text"), ([], "expected a text"),
+        ("${NOPE}", "the environment has no NOPE"),
+    ],
+)  # fmt: skip
+def test_a_value_that_can_never_be_said_is_refused_with_what_was_meant(tmp_path: Path, value: Any, what: str) -> None:
+    assert what in said(tmp_path, setting({"X-A": value}))
+
+
+@pytest.mark.parametrize("name", ["", "X A", "X:A", "X-\u00e9", "X\n"])
+def test_a_header_needs_the_name_of_one(tmp_path: Path, name: str) -> None:
+    text = said(tmp_path, setting({name: "x"}))
+    assert "expected the name of a header" in text or "expected a text" in text
+
+
+def test_each_mistake_among_the_headers_has_its_line(tmp_path: Path) -> None:
+    text = """\
+project: demo
+routes:
+  - name: A
+    path: /a
+    upstream: "http://a.test"
+    accept: [gateway]
+    set_headers:
+      X-Right: "${identity.email}"
+      X-Wrong: "${identity.emial}"
+      Host: elsewhere
+      X-Meta:
+        user: "${identity.usr}"
+"""
+    assert [problem.line for problem in problems(tmp_path, text)] == [9, 10, 11]
+
+
+@pytest.mark.parametrize("value", ["${identity.user}", "${claims.sub}", {"u": "${identity.email}"}])
+def test_nobody_is_named_where_nobody_looks(tmp_path: Path, value: Any) -> None:
+    text = said(tmp_path, a_file(route={"set_headers": {"X-A": value}}))
+    assert "nobody looks at who is calling where auth is none" in text
+
+
+def test_a_request_id_and_fixed_texts_may_be_set_anywhere(tmp_path: Path) -> None:
+    assert loaded(tmp_path, a_file(route={"set_headers": {"X-A": "${request.id}", "X-B": "fixed"}}))
+
+
+def test_default_headers_may_stand_over_routes_where_nobody_looks(tmp_path: Path) -> None:
+    """There they keep clients from saying them."""
+    headers = {"X-User": "${identity.user}", "Authorization": "Bearer ${identity.token}"}
+    routes = [ROUTE, {**ROUTE, **ASKING, "name": "B", "path": "/b"}]
+    for route in loaded(tmp_path, a_file(defaults={"set_headers": headers}, routes=routes)).routes:
+        assert route.set_headers == headers
+
+
+def test_a_default_header_that_is_no_mapping_is_one_mistake_and_no_crash(tmp_path: Path) -> None:
+    text = said(tmp_path, a_file(defaults={"set_headers": 5}, route={**ASKING, "set_headers": {"X-A": "${claims.a}"}}))
+    assert text == "12: defaults.set_headers: expected a mapping"
+
+
+def test_a_header_that_would_hold_the_gateways_own_token_is_refused(tmp_path: Path) -> None:
+    text = said(tmp_path, setting({"Authorization": "Bearer ${identity.token}"}))
+    assert "the gateway's own tokens never leave it, so '${identity.token}' is never filled" in text
+
+
+@pytest.mark.parametrize("value", ["${X}", "a ${X}", "$${Y}"])
+def test_the_environment_cannot_bring_placeholders_along(tmp_path: Path, value: str) -> None:
+    environ = {"X": "${identity.email}", "Y": "{identity.email}"}
+    assert "the environment cannot hold those" in "".join(
+        problem.message for problem in problems(tmp_path, setting({"X-A": value}), environ)
+    )
+
+
+def test_the_environment_is_filled_in_beside_placeholders(tmp_path: Path) -> None:
+    route = loaded(tmp_path, setting({"X-A": "${STAGE}/${claims.a}"}), {"STAGE": "dev"}).routes[0]
+    assert route.set_headers == {"X-A": "dev/${claims.a}"}
+
+
+def test_mistakes_of_form_elsewhere_hide_no_header_and_invent_none(tmp_path: Path) -> None:
+    headers = {"Host": "x", "Authorization": "${identity.token}"}
+    text = said(tmp_path, a_file(tokens=TOKENS, route={**ASKING, "accept": 5, "timeout": "x", "set_headers": headers}))
+    assert "'Host' is said by the gateway itself" in text
+    assert "never leave it" not in text
+
+
+# ------------------------------------------------------------------------------------------------------ captionacc
+
+
+def test_captionacc_is_what_it_was() -> None:
+    project = next(project for project in metacogna().all if project.project == "captionacc")
+    (route,) = project.routes
+    assert (project.issuer, project.audience, project.tokens) == ("gatehouse", "captionacc", None)
+    assert (route.patterns, route.upstream) == (("/captionacc/prefect",), "http://prefect.test")
+    assert (route.auth, route.accept, route.strip_prefix) == ("required", ("gateway",), True)
+    assert route.claims == {"project": ("captionacc",), "service": ("prefect", "api", "orchestrator", "modal", "web")}
+    assert route.set_headers == {
+        "X-Gateway-Project": "${claims.project}",
+        "X-Gateway-Service": "${claims.service}",
+        "X-Gateway-JTI": "${claims.jti}",
+    }
+    assert health_urls(project) == [("prefect", "http://prefect.test/api/health")]

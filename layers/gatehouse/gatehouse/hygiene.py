@@ -34,6 +34,13 @@ OURS_BY_PREFIX = (
 )  # fmt: skip
 OURS_BY_SUFFIX = ("-client-ip", "-forwarded-for", "-forward-for", "-user-ip", "-remote-addr", "remote-user")
 
+NEVER_SET = frozenset({
+    "content-length", "cookie2", "expect", "forwarded", "host", "http2-settings", "set-cookie", "set-cookie2",
+    "x-forwarded", "x-gateway-route", "x-http-method", "x-http-method-override", "x-method-override",
+    "x-original-method", "x-original-url", "x-request-id", "x-rewrite-url",
+})  # fmt: skip
+"""What no project file may have an upstream told: how the request is framed, which one it is, what we say anyway."""
+
 SINGLE = frozenset({"authorization", "content-length", "content-type", "host"})
 """Fields that decide something, and so may be said only once (RFC 9110 section 5.3)."""
 
@@ -56,14 +63,23 @@ def _is_name(name: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _may_enter(name: str) -> bool:
+def barred(name: str) -> str:
+    """Return why no client's field called *name* passes to an upstream; empty if one may."""
     known = spelling(name)
-    return not (
-        known in HOP_BY_HOP
-        or known in OURS_TO_SAY
-        or known.startswith(OURS_BY_PREFIX)
-        or known.endswith(OURS_BY_SUFFIX)
-    )
+    if known in HOP_BY_HOP:
+        return "is for the next hop alone"
+    if known in OURS_TO_SAY or known.startswith(OURS_BY_PREFIX) or known.endswith(OURS_BY_SUFFIX):
+        return "is for the gateway to say"
+    return ""
+
+
+def may_be_set(name: str) -> bool:
+    """Say whether a project file may set the field called *name* for an upstream.
+
+    It may not say what frames or addresses the request, and not what the gateway says on every route.
+    """
+    known = spelling(name)
+    return not (known in HOP_BY_HOP or known in NEVER_SET or known.startswith("x-forwarded-"))
 
 
 def nominated(headers: Headers) -> frozenset[str]:
@@ -71,16 +87,32 @@ def nominated(headers: Headers) -> frozenset[str]:
     return frozenset(spelling(option.strip()) for value in headers.get_all("connection") for option in value.split(","))
 
 
-def inward(headers: Headers, ours: tuple[Pair, ...]) -> list[Pair]:
+def inward(headers: Headers, ours: tuple[Pair, ...], withheld: frozenset[str] = frozenset()) -> list[Pair]:
     """Return what an upstream is sent: the client's fields that may pass, then *ours*.
 
-    Whatever *ours* names is removed from the client's fields first, in every spelling; it is added
-    after the hop-by-hop fields are gone, so `Connection` cannot nominate it away (CVE-2024-45410).
+    Whatever *ours* names is removed from the client's fields first, in every spelling, and so is what
+    *withheld* names (in the one spelling): the gateway may have nothing to say there, but nobody else has.
+    *ours* is added after the hop-by-hop fields are gone, so `Connection` cannot nominate it away (CVE-2024-45410).
     """
-    dropped = nominated(headers) | {spelling(name) for name, _ in ours}
-    kept = [pair for pair in headers.pairs if _may_enter(pair[0]) and spelling(pair[0]) not in dropped]
+    dropped = nominated(headers) | withheld | {spelling(name) for name, _ in ours}
+    kept = [pair for pair in headers.pairs if not barred(pair[0]) and spelling(pair[0]) not in dropped]
     kept.extend(ours)
     return kept
+
+
+def removed(
+    headers: Headers, ours: tuple[Pair, ...], withheld: frozenset[str] = frozenset()
+) -> tuple[tuple[str, str], ...]:
+    """Return the client's fields that `inward` leaves out, each name with the reason in words."""
+    said = withheld | {spelling(name) for name, _ in ours}
+    options = nominated(headers)
+
+    def why(name: str) -> str:
+        if spelling(name) in said:
+            return "is set by the gateway on this route"
+        return barred(name) or ("is named by Connection" if spelling(name) in options else "")
+
+    return tuple((name, why(name)) for name, _ in headers if why(name))
 
 
 def outward(headers: Headers) -> Headers:

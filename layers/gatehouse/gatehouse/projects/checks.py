@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
 import voluptuous as vol
 
 from gatehouse.durations import seconds
-from gatehouse.projects.schema import matching, text
+from gatehouse.projects.schema import mapping, matching, text
+from gatehouse.templates import UNSAYABLE
 
 MOST_DAYS = 365
 NAME = r"[A-Za-z0-9_-]{1,64}"
@@ -27,6 +29,10 @@ path = matching(
 origin = matching(
     r"\*|https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?",
     "an origin like https://app.example.com (lower-case, with no path), or *",
+)
+health = matching(
+    r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?",
+    "a path of the upstream like /api/health: letters, digits, . _ ~ and -, with no query",
 )
 public = matching(rf"(?:{'|'.join(METHODS)}) /[^\s?#]*", "a method and a path, like 'GET /health'")
 
@@ -81,11 +87,29 @@ def upstream(value: Any) -> str | None:
     return address.rstrip("/")
 
 
+def allowed(value: Any) -> tuple[str, ...]:
+    """Take what a claim may be: a text, or a list of them."""
+    values = value if isinstance(value, list) else [value]
+    if not values or not all(isinstance(one, str) and one for one in values):
+        raise vol.Invalid("expected a text or a list of texts; quote what YAML takes for a number, true or false")
+    if len(set(values)) < len(values):
+        raise vol.Invalid("expected no item twice")
+    return tuple(values)
+
+
 def set_header(value: Any) -> Any:
     """Take the value of a header to set: a text, or a mapping that is sent as JSON."""
     if isinstance(value, dict):
-        return vol.Schema({str: vol.Any(str, int, float, bool)})(value)
+        return mapping(_json_value)(value)
     value = text(value)
     if any(char in value for char in "\r\n\0"):
         raise vol.Invalid("a header cannot hold a line break")
+    if UNSAYABLE.search(value):
+        raise vol.Invalid("a header cannot hold a control character")
     return value
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, str | int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    raise vol.Invalid("expected a text, a number, true or false")

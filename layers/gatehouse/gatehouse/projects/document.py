@@ -85,10 +85,12 @@ class _Reading:
     def _filled(self, text: str, line: int, where: Where) -> str | None:
         """Fill `${NAME}`; an upstream whose variable is not set becomes None (MISSING_TARGET)."""
         missing: list[str] = []
+        later: list[str] = []
 
         def replace(match: re.Match[str]) -> str:
             name = match[1]
             if name.startswith(PerRequest):
+                later.append(name)
                 if not FILLED_LATER.intersection(where):
                     self.problems.append((line, f"'{match[0]}' is not filled here; only headers to set may hold it"))
                 return match[0]
@@ -105,11 +107,17 @@ class _Reading:
             return self.environ.get(name, "")
 
         filled = _VARIABLE.sub(replace, text)
+        self._check_once(filled, later, line)
         if missing and where[-1:] == ("upstream",):
             return None
         if missing:
             self.problems.append((line, f"the environment has no {' and no '.join(missing)}; set it"))
         return filled
+
+    def _check_once(self, filled: str, later: list[str], line: int) -> None:
+        """Find what would be filled in each request though it came from the environment and not from the file."""
+        if [name for name in _VARIABLE.findall(filled) if name.startswith(PerRequest)] != later:
+            self.problems.append((line, "a variable's value makes a '${…}' here; the environment cannot hold those"))
 
 
 def read(text: str, environ: Mapping[str, str]) -> Document:

@@ -19,6 +19,7 @@ from gatehouse.projects.schema import check_key, keys_of, of
 
 MOST_BYTES = 256 * 1024
 NOT_A_DEFAULT = ("name", "path", "paths")
+ABOUT_CALLERS = frozenset({"accept", "claims", "revocation"})
 SECTIONS: Mapping[Any, type] = {"routes": Route, "defaults": Route, "cors": Cors, "tokens": Tokens}
 _check = of(Project)
 
@@ -148,8 +149,16 @@ def _merged(value: Any, wrong: AbstractSet[Any]) -> Any:
     if not isinstance(defaults, dict):
         return value
     shared = {key: what for key, what in defaults.items() if key not in wrong}
-    routes = [{**shared, **route} if isinstance(route, dict) else route for route in value["routes"]]
+    routes = [_under(shared, route) if isinstance(route, dict) else route for route in value["routes"]]
     return {**value, "routes": routes}
+
+
+def _under(shared: Mapping[Any, Any], route: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Put *route* over the defaults; those about callers are not for a route that asks for none."""
+    merged = {**shared, **route}
+    if merged.get("auth") == "none":
+        return {key: what for key, what in merged.items() if key in route or key not in ABOUT_CALLERS}
+    return merged
 
 
 def _with_accept(project: Project) -> Project:

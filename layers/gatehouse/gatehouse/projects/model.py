@@ -12,6 +12,8 @@ from gatehouse.projects import checks
 from gatehouse.projects.schema import count, flag, key, listing, mapping, of, one_of, text
 
 SECURITY_DEFAULT = "required"
+ISSUER = "gatehouse"
+"""Who issues the tokens of projects whose files do not say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +85,7 @@ class Organization:
 
     session: str = key(text)
     api_key: str = key(text)
-    headers: Mapping[str, Any] = key(mapping(checks.set_header), {})
+    headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,12 +167,12 @@ class Route:
     timeout: float = key(checks.duration, 25.0)
     limit: tuple[str, ...] = key(checks.one_or_more(checks.name), (), later=True)
     cache: Cache | None = key(of(Cache), None, later=True)
-    claims: Mapping[str, Any] = key(mapping(vol.Any(str, [str])), {}, later=True)
-    set_headers: Mapping[str, Any] = key(mapping(checks.set_header), {}, later=True)
+    claims: Mapping[str, tuple[str, ...]] = key(mapping(checks.allowed), {})
+    set_headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
     public: tuple[str, ...] = key(listing(checks.public), (), later=True)
     organization: str = key(one_of("required", "optional", "none"), "none", later=True)
-    revocation: str = key(one_of("normal", "strict"), "normal", later=True)
-    health: str = key(checks.path, "", later=True)
+    revocation: str = key(one_of("normal", "strict"), "normal")
+    health: str = key(checks.health, "")
     streaming: bool | Streaming = key(vol.Any(flag, of(Streaming)), default=False, later=True)
     errors: str = key(one_of("gatehouse", "openai"), "gatehouse", later=True)
     budget: Budget | None = key(of(Budget), None, later=True)
@@ -193,3 +195,13 @@ class Project:
     organization: Organization | None = key(of(Organization), None, later=True)
     defaults: Mapping[str, Any] = key(dict, {})
     routes: tuple[Route, ...] = key(listing(of(Route), least=1))
+
+    @property
+    def issuer(self) -> str:
+        """Return the `iss` of this project's tokens; a file without `tokens` has service tokens all the same."""
+        return self.tokens.issuer if self.tokens else ISSUER
+
+    @property
+    def audience(self) -> str:
+        """Return the `aud` of this project's tokens: without `tokens`, the project's name."""
+        return self.tokens.audience if self.tokens else self.project

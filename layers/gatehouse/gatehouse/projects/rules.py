@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+from gatehouse.projects import header_rules
 from gatehouse.projects.checks import RESERVED
 from gatehouse.projects.document import Where
 from gatehouse.projects.model import Cors, Project, Route, Tokens
@@ -65,13 +66,21 @@ def _route(route: Route, project: Project) -> Iterator[Finding]:
     if route.auth != "none" and not route.accept and not project.tokens:
         yield (), f"route '{route.name}' needs 'accept' (who may call), or 'auth: none' if anyone may"
     yield from _accept(route, project)
+    yield from _callers(route)
+    yield from header_rules.findings(route, project)
+
+
+def _callers(route: Route) -> Iterator[Finding]:
+    """Yield what *route* asks of callers whom it does not ask for."""
+    if route.claims and route.auth != "required":
+        yield ("claims",), "'claims' are held against every caller: say auth: required, or leave them out"
+    if route.revocation == "strict" and (route.auth == "none" or (route.accept and GATEWAY not in route.accept)):
+        yield ("revocation",), "'strict' is about the gateway's own tokens: accept 'gateway', or leave 'revocation' out"
 
 
 def _accept(route: Route, project: Project) -> Iterator[Finding]:
     for accepted in route.accept:
-        if accepted == GATEWAY and not project.tokens:
-            yield ("accept",), "'gateway' accepts the tokens of this file's 'tokens', and there is none"
-        elif accepted != GATEWAY and accepted not in project.providers:
+        if accepted != GATEWAY and accepted not in project.providers:
             yield ("accept",), f"there is no provider '{accepted}'; there is 'gateway' and what 'providers' names"
 
 
@@ -91,13 +100,11 @@ def between(projects: list[tuple[str, Project]]) -> Iterator[tuple[str, Where, s
     for (_, one), (file, another) in combinations(projects, 2):
         if one.project == another.project:
             yield file, ("project",), f"another file is already the project '{one.project}'"
-        if one.tokens and another.tokens and _same_tokens(one.tokens, another.tokens):
-            yield (
-                file,
-                ("tokens",),
-                f"project '{one.project}' has the same issuer and audience: tokens of one would open the other",
-            )
+        # Without any `tokens` they are the same only if the names are, and that was said just now.
+        if (one.tokens or another.tokens) and _issues(one) == _issues(another):
+            same = f"project '{one.project}' has the same issuer and audience ('{one.issuer}', '{one.audience}')"
+            yield file, ("tokens",), f"{same}: tokens of one would open the other; write others under 'tokens'"
 
 
-def _same_tokens(one: Tokens, other: Tokens) -> bool:
-    return (one.issuer, one.audience) == (other.issuer, other.audience)
+def _issues(project: Project) -> tuple[str, str]:
+    return project.issuer, project.audience

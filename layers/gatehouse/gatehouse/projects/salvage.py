@@ -20,6 +20,7 @@ DOUBTFUL = (
     ("needs either", {"path", "paths"}),
     ("needs 'accept'", {"auth", "accept"}),
     ("no provider", {"providers"}),
+    ("own tokens never leave", {"accept"}),
 )
 """Findings that may only follow from one of these keys having been taken out."""
 

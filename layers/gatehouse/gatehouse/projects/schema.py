@@ -143,6 +143,22 @@ def _each(item: Check, values: list[Any]) -> tuple[Any, ...]:
     return tuple(made)
 
 
-def mapping(item: Any) -> Check:
-    """Take a mapping from names to *item*."""
-    return vol.Schema({vol.All(str, vol.Length(min=1)): item})
+def mapping(item: Check, name: Check = text) -> Check:
+    """Take a mapping from *name* to *item*, and say what is wrong with all of it."""
+
+    def check(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise vol.Invalid("expected a mapping")
+        made: dict[str, Any] = {}
+        problems: list[vol.Invalid] = []
+        for key_, what in value.items():
+            try:
+                made[name(key_)] = item(what)
+            except vol.Invalid as error:
+                error.prepend([key_])
+                problems.extend(error.errors if isinstance(error, vol.MultipleInvalid) else [error])
+        if problems:
+            raise vol.MultipleInvalid(problems)
+        return made
+
+    return check

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gatehouse.call import Call, Handler, Reply
 from gatehouse.clock import Clock
 from gatehouse.errors import UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import Pair
-from gatehouse.hygiene import inward, outward, sayable
+from gatehouse.hygiene import inward, outward, removed, sayable, spelling
+from gatehouse.projects.model import Route
+from gatehouse.routes import split
+from gatehouse.templates import Template, fill, parse
 from gatehouse.upstreams import Outbound, UnansweredError, Upstream
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -27,12 +30,25 @@ class Target:
         address: scheme, host and base path; no slash at the end.
         stripped: how many leading segments of the path stay behind at the gateway.
         timeout_s: how long the upstream may take.
+        set_headers: what the project file has the upstream told, by lower-case name.
     """
 
     route: str
     address: str
     stripped: int
     timeout_s: float
+    set_headers: tuple[tuple[str, Template], ...] = field(default=(), repr=False)
+
+
+def target_of(route: Route, path: str) -> Target:
+    """Return where requests of *route* under *path*, one of its patterns, go."""
+    return Target(
+        route=route.name,
+        address=route.upstream or "",
+        stripped=len(split(path)) if route.strip_prefix else 0,
+        timeout_s=route.timeout,
+        set_headers=tuple((name.lower(), parse(value)) for name, value in route.set_headers.items()),
+    )
 
 
 def forward(upstream: Upstream, target: Target, monotonic: Clock = time.monotonic) -> Handler:
@@ -42,7 +58,7 @@ def forward(upstream: Upstream, target: Target, monotonic: Clock = time.monotoni
         outbound = Outbound(
             method=call.method,
             url=location(target, call),
-            headers=inward(call.headers, told(target, call)),
+            headers=sent(target, call),
             body=await call.body.read(),
             timeout_s=_time_left(target, call, monotonic),
         )
@@ -71,6 +87,47 @@ def location(target: Target, call: Call) -> str:
     for _ in range(target.stripped):
         path = "/" + path[1:].partition("/")[2] if "/" in path[1:] else "/"
     return f"{target.address}{path}?{call.query}" if call.query else f"{target.address}{path}"
+
+
+def sent(target: Target, call: Call) -> list[Pair]:
+    """Return the fields that the upstream is sent.
+
+    Raises:
+        ForbiddenError: one of them would say something that no header can say.
+    """
+    if not target.set_headers:
+        return inward(call.headers, told(target, call))
+    return inward(call.headers, (*told(target, call), *_set(target, call)), _withheld(target))
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What becomes of a request's fields: those that pass, those that do not (name, why), and the gateway's own."""
+
+    kept: tuple[Pair, ...]
+    removed: tuple[tuple[str, str], ...]
+    added: tuple[Pair, ...]
+
+
+def passage(target: Target, call: Call) -> Passage:
+    """Return what `sent` does with the fields of *call*, for people to read; `kept` and `added` are what is sent.
+
+    Raises:
+        ForbiddenError: as `sent`.
+    """
+    ours = (*told(target, call), *_set(target, call))
+    kept = sent(target, call)[: -len(ours)]
+    return Passage(tuple(kept), removed(call.headers, ours, _withheld(target)), ours)
+
+
+def _set(target: Target, call: Call) -> tuple[Pair, ...]:
+    """Return what the project file has the upstream told about *call*."""
+    filled = ((name, fill(template, call.identity, call.request_id)) for name, template in target.set_headers)
+    return tuple((name, value) for name, value in filled if value is not None)
+
+
+def _withheld(target: Target) -> frozenset[str]:
+    return frozenset(spelling(name) for name, _ in target.set_headers)
 
 
 def told(target: Target, call: Call) -> tuple[Pair, ...]:
