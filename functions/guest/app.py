@@ -6,21 +6,17 @@ import os
 import time
 
 from fastapi import Request
-from pydantic import Field
 
 from gatehouse import grants, web
+from gatehouse.api import forms
+from gatehouse.audit import audited
 from gatehouse.kit import Kit
 from gatehouse.lambda_http import lambda_function
 from gatehouse.settings import read
+from gatehouse.tokens import GUEST
 
 kit = Kit(read(os.environ))
-
-
-class Guest(web.Form):
-    """What a guest sends: nothing, or the route that the token is for."""
-
-    route: str | None = Field(default=None, max_length=64)
-    project: str | None = None
+kit.start()
 
 
 routes, app = web.create_app("Gatehouse guest", kit.projects.cors)
@@ -29,12 +25,14 @@ routes, app = web.create_app("Gatehouse guest", kit.projects.cors)
 @routes.post("/auth/guest")
 async def guest(request: Request) -> dict[str, object]:
     """Answer with a token for one route, as the metacogna gateway's clients expect it."""
-    asked = await web.form(request, Guest, empty=Guest())
-    project, tokens = kit.projects.issuing(asked.project)
-    route = grants.guest_route(project, tokens, asked.route)
-    claims = grants.guest_claims(tokens, route)
-    token = grants.issue(await kit.keys.current(), tokens, claims, time.time())
-    return {"success": True, "token": token, "route": route}
+    asked = await web.form(request, forms.Guest, empty=forms.Guest())
+    call = web.call_of(request)
+    with audited("guest", who=GUEST, source_ip=call.client_ip, request_id=call.request_id) as said:
+        project, tokens = kit.projects.issuing(asked.project)
+        route = grants.guest_route(project, tokens, asked.route)
+        issued = grants.issue(await kit.keys.current(), tokens, grants.guest_claims(tokens, route), time.time())
+        said.update(project=project.project, route=route, jti=issued.jti)
+    return {"success": True, "token": issued.token, "route": route}
 
 
 handler = lambda_function(app)

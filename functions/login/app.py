@@ -7,24 +7,17 @@ import os
 import time
 
 from fastapi import Request
-from pydantic import Field
 
 from gatehouse import grants, web
-from gatehouse.accounts import USERNAME, log_in
+from gatehouse.accounts import Account, log_in
+from gatehouse.api import forms
+from gatehouse.audit import audited
 from gatehouse.kit import Kit
 from gatehouse.lambda_http import lambda_function
-from gatehouse.passwords import LONGEST
 from gatehouse.settings import read
 
 kit = Kit(read(os.environ))
-
-
-class Login(web.Form):
-    """What a login sends. `project` is needed only where several projects issue tokens."""
-
-    username: str = Field(pattern=f"^{USERNAME}$")
-    password: str = Field(min_length=1, max_length=LONGEST)
-    project: str | None = None
+kit.start()
 
 
 routes, app = web.create_app("Gatehouse login", kit.projects.cors)
@@ -33,12 +26,21 @@ routes, app = web.create_app("Gatehouse login", kit.projects.cors)
 @routes.post("/auth/login")
 async def login(request: Request) -> dict[str, object]:
     """Answer with a token for the account, as the metacogna gateway's clients expect it."""
-    asked = await web.form(request, Login)
-    _, tokens = kit.projects.issuing(asked.project)
-    account = await asyncio.to_thread(log_in, kit.admins, asked.username, asked.password)
-    claims = grants.login_claims(tokens, account.username, account.role)
-    token = grants.issue(await kit.keys.current(), tokens, claims, time.time())
-    return {"success": True, "token": token, "user": {"username": account.username, "role": account.role}}
+    asked = await web.form(request, forms.Login)
+    call = web.call_of(request)
+    with audited("login", who=asked.username, source_ip=call.client_ip, request_id=call.request_id) as said:
+        project, tokens = kit.projects.issuing(asked.project)
+        account = await asyncio.to_thread(_account, asked, call.client_ip)
+        claims = grants.login_claims(tokens, account.username, account.role)
+        issued = grants.issue(await kit.keys.current(), tokens, claims, time.time())
+        said.update(project=project.project, route=claims["route"], role=account.role, jti=issued.jti)
+    return {"success": True, "token": issued.token, "user": {"username": account.username, "role": account.role}}
+
+
+def _account(asked: forms.Login, client_ip: str) -> Account:
+    """Return whose login it is, if not too many have failed; blocks."""
+    with kit.login_limits.charged(asked.username, client_ip):
+        return log_in(kit.admins, asked.username, asked.password)
 
 
 handler = lambda_function(app)

@@ -8,10 +8,8 @@ from typing import Protocol
 
 from gatehouse import logs, passwords
 from gatehouse.errors import AuthUnavailableError, InvalidCredentialsError
+from gatehouse.logins import USERNAME
 from gatehouse.stores.admins import AdminRecord
-
-USERNAME = r"[a-z0-9][a-z0-9._-]{0,63}"
-"""Usernames become part of an object's key: nothing else gets near one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the gateway writes down: one line of JSON per event, on standard output."""
+"""What the gateway writes down: one line of JSON per event, on standard output unless somebody says otherwise."""
 
 from __future__ import annotations
 
@@ -6,15 +6,32 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TextIO
 
 _encode = json.JSONEncoder(default=str).encode  # made once: `json.dumps` would make one per line
+_out: ContextVar[TextIO | None] = ContextVar("out", default=None)
+"""Where lines go; None: to what standard output is at that moment."""
 
 
 def line(level: str, event: str, **fields: object) -> None:
     """Write one line. *fields* must hold no secret, token, password, hash or query string."""
     record = {"level": level, "time": round(time.time(), 3), "event": event, **fields}
-    sys.stdout.write(_encode(record) + "\n")
-    sys.stdout.flush()
+    out = _out.get() or sys.stdout
+    out.write(_encode(record) + "\n")
+    out.flush()
+
+
+@contextmanager
+def written_to(out: TextIO) -> Iterator[None]:
+    """Write what happens inside to *out*: a command's standard output is for what it was asked for."""
+    before = _out.set(out)
+    try:
+        yield
+    finally:
+        _out.reset(before)
 
 
 def info(event: str, **fields: object) -> None:

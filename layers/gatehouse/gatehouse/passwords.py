@@ -9,7 +9,6 @@ from hashlib import sha256
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
-LONGEST = 1024
 PASSES, MEMORY_KIB = 2, 19 * 1024
 _HASHER = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1)
 """OWASP's least for Argon2id (19 MiB, two passes), which fits a small function."""

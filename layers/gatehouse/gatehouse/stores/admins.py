@@ -10,6 +10,7 @@ from typing import Any
 from gatehouse.stores.clients import client
 
 PREFIX = "auth/admins/"
+SUFFIX = ".json"
 
 
 class RecordError(Exception):
@@ -48,8 +49,25 @@ class AdminRecords:
             return None
         return _record(username, answer["Body"].read(64 * 1024), answer["ETag"])
 
+    def names(self) -> list[str]:
+        """Return the usernames that have a record, in order."""
+        pages = client("s3").get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=PREFIX)
+        keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return [key.removeprefix(PREFIX).removesuffix(SUFFIX) for key in keys if key.endswith(SUFFIX)]
+
+    def create(self, record: AdminRecord) -> bool:
+        """Write *record*, which is new; False if there is one of that name."""
+        return self._put(record, IfNoneMatch="*")
+
+    def remove(self, username: str) -> None:
+        """Delete the record of *username*. Where the bucket keeps versions it can be brought back."""
+        client("s3").delete_object(Bucket=self._bucket, Key=_key(username))
+
     def replace(self, record: AdminRecord) -> bool:
         """Write *record* over the version it was read from; False if somebody was faster."""
+        return self._put(record, IfMatch=record.etag)
+
+    def _put(self, record: AdminRecord, **condition: str) -> bool:
         s3 = client("s3")
         try:
             s3.put_object(
@@ -57,7 +75,7 @@ class AdminRecords:
                 Key=_key(record.username),
                 Body=document(record),
                 ContentType="application/json",
-                IfMatch=record.etag,
+                **condition,
             )
         except s3.exceptions.ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] in {409, 412}:
@@ -73,7 +91,7 @@ def document(record: AdminRecord) -> bytes:
 
 
 def _key(username: str) -> str:
-    return f"{PREFIX}{username}.json"
+    return f"{PREFIX}{username}{SUFFIX}"
 
 
 def _record(username: str, data: bytes, etag: str) -> AdminRecord:

@@ -1,0 +1,141 @@
+"""Buckets of rate limits in DynamoDB, exact across processes: each take is one conditional write.
+
+    pk "limit#{key}#{increment}x{burst}"    tat N, µs since the epoch    expires_at N, seconds
+
+DynamoDB has no max(), so moving on a bucket that is in use and starting one that is not are two expressions. A bucket
+that was not used for long counts as unused whether TTL has deleted it yet or not. The rate is part of the key: a
+setting that is changed starts its buckets anew, instead of reading moments that mean something else.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from gatehouse.gcra import US, Decision, Rate, decide
+from gatehouse.stores.clients import client
+
+ATTEMPTS = 5
+REMEMBERED = 4096
+KEPT_S = 60
+"""How long a bucket outlives its use: clocks of different machines differ."""
+
+_MOVE_ON = "SET tat = tat + :increment, expires_at = :expires"
+_IN_USE_AND_NOT_FULL = "tat >= :now AND tat <= :latest"
+_START = "SET tat = :started, expires_at = :expires"
+_NOT_IN_USE = "attribute_not_exists(tat) OR tat < :now"
+
+
+class ContentionError(Exception):
+    """A bucket changed between every look and the next; nothing was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a request met: whether it may go on, in how many seconds one may if not, how many more may now."""
+
+    allowed: bool
+    retry_after_s: float
+    remaining: int
+
+
+class Limits:
+    """The buckets in one table. Every method blocks; call it from a thread.
+
+    All raise botocore.exceptions.BotoCoreError or ClientError if DynamoDB does not answer as it should.
+    """
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self._refusals = _Refusals()
+
+    def take(self, key: str, rate: Rate, now_us: int) -> Outcome:
+        """Take one request from the bucket *key* at *now_us*, if there is one left.
+
+        A refused key is refused from memory until its time, so that a flood costs no writes; what is given back
+        elsewhere meanwhile is noticed then.
+
+        Raises:
+            ContentionError: others were faster, again and again.
+        """
+        pk = _pk(key, rate)
+        wait_us = self._refusals.left_us(pk, now_us)
+        decision = Decision(False, 0, wait_us, 0) if wait_us else self._decided(pk, rate, now_us)
+        if not decision.allowed and not wait_us:
+            self._refusals.note(pk, now_us + decision.retry_after_us)
+        return Outcome(decision.allowed, decision.retry_after_us / US, decision.remaining)
+
+    def give_back(self, key: str, rate: Rate, now_us: int) -> None:
+        """Put one request back into the bucket *key*; if it has drained by *now_us*, there is nothing to put back."""
+        pk = _pk(key, rate)
+        values = {":increment": rate.increment_us, ":now": now_us}
+        self._updated(pk, "SET tat = tat - :increment", "tat > :now", values)
+        self._refusals.forget(pk)
+
+    def _decided(self, pk: str, rate: Rate, now_us: int) -> Decision:
+        latest = now_us + rate.tolerance_us - rate.increment_us
+        expires = -(-(now_us + rate.tolerance_us) // US) + KEPT_S
+        moving = {":increment": rate.increment_us, ":now": now_us, ":latest": latest, ":expires": expires}
+        starting = {":started": now_us + rate.increment_us, ":now": now_us, ":expires": expires}
+        for _ in range(ATTEMPTS):
+            done, tat = self._updated(pk, _MOVE_ON, _IN_USE_AND_NOT_FULL, moving)
+            if done and tat is not None:
+                return decide(tat - rate.increment_us, now_us, rate)
+            if tat is not None and tat >= now_us:
+                return decide(tat, now_us, rate)
+            if self._updated(pk, _START, _NOT_IN_USE, starting)[0]:
+                return decide(None, now_us, rate)
+        raise ContentionError(f"a bucket changed {ATTEMPTS} times under our hands")
+
+    def _updated(self, pk: str, update: str, condition: str, values: dict[str, int]) -> tuple[bool, int | None]:
+        """Return whether *condition* held, and the bucket's tat: after the update, or as it stands without."""
+        dynamodb = client("dynamodb")
+        try:
+            answer = dynamodb.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": pk}},
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
+                ReturnValues="UPDATED_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException as error:
+            return False, _tat(error.response.get("Item"))
+        return True, _tat(answer.get("Attributes"))
+
+
+class _Refusals:
+    """Until when keys are refused anyway; the oldest are forgotten when there are too many."""
+
+    def __init__(self) -> None:
+        self._until_us: OrderedDict[str, int] = OrderedDict()
+        self._lock = Lock()
+
+    def left_us(self, pk: str, now_us: int) -> int:
+        """Return how long *pk* is still refused; 0 if it is not."""
+        with self._lock:
+            left = self._until_us.get(pk, 0) - now_us
+            if left <= 0:
+                self._until_us.pop(pk, None)
+        return max(left, 0)
+
+    def note(self, pk: str, until_us: int) -> None:
+        with self._lock:
+            self._until_us[pk] = until_us
+            while len(self._until_us) > REMEMBERED:
+                self._until_us.popitem(last=False)
+
+    def forget(self, pk: str) -> None:
+        with self._lock:
+            self._until_us.pop(pk, None)
+
+
+def _pk(key: str, rate: Rate) -> str:
+    return f"limit#{key}#{rate.increment_us}x{rate.burst}"
+
+
+def _tat(item: Any) -> int | None:
+    return int(item["tat"]["N"]) if item and "tat" in item else None
