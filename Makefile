@@ -65,6 +65,8 @@ $(READY): requirements/dev.txt
 	@echo "gatehouse: installing into $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+# So that `$(BIN)/python -m gatehouse` works without PYTHONPATH.
+	@echo "$(CURDIR)/layers/gatehouse" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gatehouse.pth"
 	@touch $@
 
 $(SAM_READY): requirements/sam.txt

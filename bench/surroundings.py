@@ -49,7 +49,7 @@ class Surroundings:
             self._endpoint = _moto(starting)
             self._secret_arn = self._store(ring)
             claims = {"sub": "bench", "projectId": "bench", "route": "BUILD", "scopes": ["admin"]}
-            self.token = mint(keys.parse(ring), ISSUER, claims, ttl_s=TOKEN_TTL_S, now=time.time())
+            self.token = mint(keys.parse(ring), ISSUER, claims, ttl_s=TOKEN_TTL_S, now=time.time()).token
             self._running = starting.pop_all()
         return self
 

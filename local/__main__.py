@@ -7,13 +7,16 @@ import os
 import shlex
 import socket
 import sys
+from contextlib import ExitStack
 
 from gatehouse.errors import InvalidRequestError
 from gatehouse.projects import ProjectFileError, Projects
 from gatehouse.projects.load import load
 from gatehouse.settings import SettingsError
+from local import variables
 from local.house import House, HouseError, forget_the_person
 from local.router import router
+from local.running import noted
 from local.servers import listen, serve
 
 GREETING = """\
@@ -58,11 +61,14 @@ def _serve(house: House, listening: socket.socket, host: str) -> int:
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listening.getsockname()[1]}"
 
-    def ready() -> None:
-        print(greeting(projects, url, *house.admin))
-        print(f"gatehouse: ready on {url}", flush=True)
+    with ExitStack() as running:
 
-    serve(app, listening, ready)
+        def ready() -> None:
+            running.enter_context(noted(url, dict(os.environ), variables.unset(house.projects, {})))
+            print(greeting(projects, url, *house.admin))
+            print(f"gatehouse: ready on {url}", flush=True)
+
+        serve(app, listening, ready)
     return 0
 
 

@@ -15,7 +15,7 @@ from typing import Self
 import boto3
 
 from gatehouse import grants, keys, passwords
-from gatehouse.accounts import USERNAME
+from gatehouse.logins import LONGEST_PASSWORD, USERNAME
 from gatehouse.projects import load
 from gatehouse.stores.admins import PREFIX, AdminRecord, document
 from local import demo, stores, template, variables
@@ -115,8 +115,8 @@ class House:
         claims = grants.login_claims(tokens, username, "admin")
         login = json.dumps({"username": username, "password": password})
         return {
-            "TOKEN": grants.issue(ring, tokens, claims, time.time()),
-            "EXPIRED_TOKEN": grants.issue(ring, tokens, claims, time.time() - tokens.ttl - 3600),
+            "TOKEN": grants.issue(ring, tokens, claims, time.time()).token,
+            "EXPIRED_TOKEN": grants.issue(ring, tokens, claims, time.time() - tokens.ttl - 3600).token,
             "PASSWORD": password,
             "BASE64_LOGIN": base64.b64encode(login.encode()).decode(),
         }
@@ -161,8 +161,8 @@ def _admin() -> tuple[str, str]:
             f"ADMIN_USERNAME is '{username}'; a username is 1 to 64 of a-z 0-9 . _ - and starts with a-z 0-9"
         )
     password = os.environ.get("ADMIN_PASSWORD") or kept("admin-password")
-    if len(password) > passwords.LONGEST:
-        raise HouseError(f"ADMIN_PASSWORD is longer than {passwords.LONGEST} characters")
+    if len(password) > LONGEST_PASSWORD:
+        raise HouseError(f"ADMIN_PASSWORD is longer than {LONGEST_PASSWORD} characters")
     return username, password
 
 

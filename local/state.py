@@ -8,7 +8,7 @@ from pathlib import Path
 
 from local.template import ROOT
 
-FOLDER = ROOT / ".gatehouse"
+FOLDER = Path(os.environ.get("GATEHOUSE_STATE") or ROOT / ".gatehouse")
 
 
 def kept(name: str, folder: Path = FOLDER) -> str:

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from gatehouse import lambda_http
+from tests.ministack import ministack
+from tests.moto_server import moto_server
+
+__all__ = ["ministack", "moto_server"]
 
 
 @pytest.fixture(scope="session", autouse=True)

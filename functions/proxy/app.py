@@ -11,5 +11,6 @@ from gatehouse.lambda_http import lambda_function
 from gatehouse.settings import read
 
 kit = Kit(read(os.environ))
+kit.start()
 app = edge.application(gateway(kit.projects, kit), most_bytes=kit.settings.max_request_bytes, close=kit.close)
 handler = lambda_function(app)

@@ -38,6 +38,9 @@ routes:
   - {name: UNSET, path: /lab/unset, upstream: "${LAB_UNSET_URL}", auth: none}
   - {name: SLOW,  path: /lab/slow,  upstream: "${LAB_STUCK_URL}", auth: none, timeout: 300ms}
   - {name: NOWHERE, path: /lab/nowhere, upstream: "http://upstream.invalid", auth: none}
+  - {name: OPENED, path: /lab/opened, upstream: "${LAB_URL}", accept: [gateway], claims: {project: lab}}
+  - {name: SEALED, path: /lab/sealed, upstream: "${LAB_URL}", accept: [gateway], claims: {project: lab}, revocation: strict}
+  - {name: NAMED,  path: /lab/named,  upstream: "${LAB_URL}", accept: [gateway]}
   - {name: VERSION, path: "/lab/api/v{version}/things", upstream: "${LAB_URL}", auth: none}
 """
 
@@ -96,7 +99,8 @@ def stuck_url() -> Iterator[str]:
 @pytest.fixture(scope="package")
 def projects_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("projects")
-    (folder / "metacogna.yaml").write_text((ROOT / "layers/config/projects/metacogna.yaml").read_text())
+    for name in ("metacogna.yaml", "captionacc.yaml"):
+        (folder / name).write_text((ROOT / "layers/config/projects" / name).read_text())
     (folder / "lab.yaml").write_text(PROJECT)
     return folder
 
@@ -114,6 +118,7 @@ def house(lab: Lab, httpbin_url: str, stuck_url: str, projects_dir: Path) -> Ite
         "CORE_SERVICE_URL": f"http://127.0.0.1:{listening.getsockname()[1]}",
         "LAB_URL": f"http://127.0.0.1:{listening.getsockname()[1]}",
         "LAB_STUCK_URL": stuck_url,
+        "PREFECT_SERVICE_URL": f"http://127.0.0.1:{listening.getsockname()[1]}",
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("AWS_ENDPOINT_URL", raising=False)

@@ -1,9 +1,11 @@
-"""The one AWS call of the proxy, against what answers like Secrets Manager and against what does not."""
+"""The AWS calls that a request may wait for, against what answers like AWS and against what does not."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +23,10 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatehouse.stores.secrets import SecretError, endpoint, secret_value
+from gatehouse.stores import aws_json
+from gatehouse.stores.aws_json import AwsError, address
+from gatehouse.stores.revocation_log import RevocationLog
+from gatehouse.stores.secrets import secret_value
 from gatehouse.stores.sigv4 import Credentials, Post, signed
 from local.house import House
 
@@ -45,34 +50,54 @@ def test_a_secret_is_what_boto3_reads(house: House):
 
 
 def test_a_secret_that_is_not_there_is_named_so(house: House):
-    with pytest.raises(SecretError, match="ResourceNotFoundException"):
+    with pytest.raises(AwsError, match="ResourceNotFoundException"):
         asyncio.run(secret_value(house.environment()["GATEWAY_SECRET_ARN"] + "nope"))
 
 
 def test_credentials_that_are_not_in_the_environment_are_boto3s_to_find(house: House, monkeypatch: pytest.MonkeyPatch):
     arn = house.environment()["GATEWAY_SECRET_ARN"]
+    table = house.template.made["TokensTable"]["Ref"]
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "false")
-    assert endpoint(arn, {}) is None
+    monkeypatch.setattr(aws_json, "_asked", None)  # nothing but boto3 asks
     assert json.loads(asyncio.run(secret_value(arn)))["current"] == "local"
+    assert isinstance(asyncio.run(RevocationLog(table).since(0)), list)
 
 
 @pytest.mark.parametrize(
-    ("arn", "environ", "expected"),
+    ("region", "environ", "expected"),
     [
-        (ARN, PLAIN, "https://secretsmanager.eu-central-1.amazonaws.com"),
-        (ARN.replace(":aws:", ":aws-cn:"), PLAIN, "https://secretsmanager.eu-central-1.amazonaws.com.cn"),
-        (ARN.replace(":aws:", ":aws-iso:"), PLAIN, None),
-        (ARN, {**PLAIN, "AWS_ENDPOINT_URL": "http://e"}, "http://e"),
-        (ARN, {**PLAIN, "AWS_ENDPOINT_URL": "http://e", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://s"}, "http://s"),
-        (ARN, {"AWS_ACCESS_KEY_ID": "a"}, None),
-        (ARN, {}, None),
-        (ARN, {**PLAIN, "AWS_USE_FIPS_ENDPOINT": "true"}, None),
-        ("a-name-and-no-arn", PLAIN, None),
-        (ARN.replace("eu-central-1", "evil.example/#"), PLAIN, None),
+        ("eu-central-1", PLAIN, "https://secretsmanager.eu-central-1.amazonaws.com"),
+        ("us-gov-west-1", PLAIN, "https://secretsmanager.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", PLAIN, "https://secretsmanager.cn-north-1.amazonaws.com.cn"),
+        ("us-iso-east-1", PLAIN, None),
+        ("us-isob-east-1", PLAIN, None),
+        ("eu-isoe-west-1", PLAIN, None),
+        ("eu-central-1", {**PLAIN, "AWS_ENDPOINT_URL": "http://e"}, "http://e"),
+        (
+            "eu-central-1",
+            {**PLAIN, "AWS_ENDPOINT_URL": "http://e", "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://t"},
+            "http://t",
+        ),
+        ("eu-central-1", {"AWS_ACCESS_KEY_ID": "a"}, None),
+        ("eu-central-1", {}, None),
+        ("eu-central-1", {**PLAIN, "AWS_USE_FIPS_ENDPOINT": "true"}, None),
+        ("", PLAIN, None),
+        ("evil.example/#", PLAIN, None),
+        ("eu-central-1\n", PLAIN, None),
     ],
 )
-def test_the_address_follows_from_the_arn_and_the_environment(arn: str, environ: dict[str, str], expected: str | None):
-    assert endpoint(arn, environ) == expected
+def test_the_address_follows_from_the_region_and_the_environment(
+    region: str, environ: dict[str, str], expected: str | None
+):
+    assert address("secretsmanager", region, environ) == expected
+
+
+@pytest.mark.parametrize("service", ["secretsmanager", "dynamodb"])
+def test_the_variable_for_one_service_is_the_one_that_boto3_reads(service: str, monkeypatch: pytest.MonkeyPatch):
+    name = "AWS_ENDPOINT_URL_" + ("SECRETS_MANAGER" if service == "secretsmanager" else "DYNAMODB")
+    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    wanted = boto3.client(service, region_name="eu-central-1").meta.endpoint_url
+    assert address(service, "eu-central-1", {**PLAIN, name: "http://127.0.0.1:1"}) == wanted == "http://127.0.0.1:1"
 
 
 @contextmanager
@@ -117,8 +142,8 @@ GOOD = (200, b'{"SecretString": "s3cret"}')
 
 
 def test_a_request_is_signed_with_the_session(here: Callable[[str], None]):
-    with answering(GOOD) as (address, asked):
-        here(address)
+    with answering(GOOD) as (where, asked):
+        here(where)
         assert asyncio.run(secret_value(ARN)) == "s3cret"
     headers = {name.lower(): value for name, value in asked[0]["headers"].items()}
     assert headers["x-amz-target"] == "secretsmanager.GetSecretValue"
@@ -128,8 +153,8 @@ def test_a_request_is_signed_with_the_session(here: Callable[[str], None]):
 
 
 def test_a_failure_of_the_service_is_asked_once_more(here: Callable[[str], None]):
-    with answering((500, b"<html>"), GOOD) as (address, asked):
-        here(address)
+    with answering((500, b"<html>"), GOOD) as (where, asked):
+        here(where)
         assert asyncio.run(secret_value(ARN)) == "s3cret"
     assert len(asked) == 2
 
@@ -147,17 +172,17 @@ def test_a_failure_of_the_service_is_asked_once_more(here: Callable[[str], None]
 def test_an_answer_without_a_secret_is_an_exception_and_no_secret(
     here: Callable[[str], None], answer: tuple[int, bytes]
 ):
-    with answering(answer) as (address, asked):
-        here(address)
-        with pytest.raises((OSError, HTTPException, SecretError, ValueError, KeyError)):
+    with answering(answer) as (where, asked):
+        here(where)
+        with pytest.raises((OSError, HTTPException, AwsError, ValueError, KeyError)):
             asyncio.run(secret_value(ARN))
     assert len(asked) <= 2
 
 
 @given(st.text(max_size=80))
-def test_no_arn_makes_an_address_of_somebody_else(arn: str):
-    address = endpoint(arn, PLAIN)
-    assert address is None or address.startswith("https://secretsmanager.")
+def test_no_region_makes_an_address_of_somebody_else(region: str):
+    made = address("dynamodb", region, PLAIN)
+    assert made is None or re.fullmatch(r"https://dynamodb\.[a-z0-9-]+\.amazonaws\.com(\.cn)?", made)
 
 
 @given(
@@ -188,3 +213,28 @@ def test_a_signature_is_the_one_that_botocore_makes(
     assert ours["authorization"] == request.headers["Authorization"]
     assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
     assert ours.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")
+
+
+def test_a_connection_is_kept_and_a_closed_one_is_not_the_end(here: Callable[[str], None]):
+    """A frozen process comes back to connections that the other side has closed meanwhile."""
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{"SecretString": "s"}'
+    accepted: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for requests in (2, 1):  # the first connection is closed after two
+                connection, _ = listening.accept()
+                accepted.append(requests)
+                with connection:
+                    for _ in range(requests):
+                        received = b""
+                        while b'"SecretId"' not in received:
+                            received += connection.recv(65536)
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        here(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        assert [asyncio.run(secret_value(ARN)) for _ in range(3)] == ["s", "s", "s"]
+        thread.join(5)
+    assert accepted == [2, 1]

@@ -36,7 +36,8 @@ class Run:
 
 def environment(**changes: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "PYTHONPATH": f"{ROOT / 'layers/gatehouse'}", "PORT": "0", **changes}
+    state = os.environ["GATEHOUSE_STATE"]  # not what a person's own run has noted
+    return {**kept, "PYTHONPATH": f"{ROOT / 'layers/gatehouse'}", "PORT": "0", "GATEHOUSE_STATE": state, **changes}
 
 
 def start(**changes: str) -> subprocess.Popen[str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-FUNCTIONS = ("LoginFunction", "GuestFunction", "ProxyFunction")
+from gatehouse import gcra
+from gatehouse.settings import Settings
+
+FUNCTIONS = ("LoginFunction", "GuestFunction", "TokensFunction", "ProxyFunction")
 EVERYWHERE = {
     "AWS_ENDPOINT_URL",
     "BUILD_SERVICE_URL",
@@ -12,6 +17,7 @@ EVERYWHERE = {
     "ENVIRONMENT",
     "GATEWAY_SECRET_ARN",
     "KV_SERVICE_URL",
+    "PREFECT_SERVICE_URL",
     "PROJECTS_DIR",
 }
 
@@ -45,12 +51,17 @@ def test_a_function_has_the_shared_code_and_the_project_files(function):
 
 def test_login_has_more_processor_time_than_the_others(deployed):
     memory = {name: deployed[name]["Properties"]["MemorySize"] for name in FUNCTIONS}
-    assert memory == {"LoginFunction": 1024, "GuestFunction": 512, "ProxyFunction": 512}
+    assert memory == {"LoginFunction": 1024, "GuestFunction": 512, "TokensFunction": 512, "ProxyFunction": 512}
 
 
 @pytest.mark.parametrize(
     ("name", "own"),
-    [("LoginFunction", {"ADMINS_BUCKET"}), ("GuestFunction", set()), ("ProxyFunction", {"UPSTREAM_CLIENT"})],
+    [
+        ("LoginFunction", {"ADMINS_BUCKET", "CACHE_TABLE", "LOGIN_LIMIT_USER", "LOGIN_LIMIT_ADDRESS"}),
+        ("GuestFunction", set()),
+        ("TokensFunction", {"TOKENS_TABLE", "REVOCATION_REFRESH_S"}),
+        ("ProxyFunction", {"UPSTREAM_CLIENT", "TOKENS_TABLE", "REVOCATION_REFRESH_S"}),
+    ],
 )
 def test_a_function_is_told_only_what_it_needs(deployed, name, own):
     assert set(variables(deployed, name)) == EVERYWHERE | own
@@ -69,14 +80,35 @@ def test_the_endpoint_of_aws_is_not_set_on_aws(template, deployed, name):
     assert template["Parameters"]["AwsEndpointUrl"]["Default"] == ""
 
 
+@pytest.mark.parametrize(("name", "rate"), [("LoginLimitUser", "10/5m"), ("LoginLimitAddress", "50/5m")])
+def test_the_limits_of_logins_are_parameters_and_those_of_the_settings_unless_said_otherwise(template, name, rate):
+    parameter = template["Parameters"][name]
+    assert parameter["Default"] == rate
+    assert getattr(Settings(), "_".join(re.findall("[A-Z][a-z]+", name)).lower()) == gcra.parse(rate)
+
+
+@pytest.mark.parametrize("text", ["1/1s", "100/24h", "5/500ms", "0/5m", "10", "10/5", "10/m", "", "10/5m "])
+def test_what_is_no_limit_of_logins_is_found_out_before_the_deploy(template, text):
+    try:
+        good = bool(gcra.parse(text))
+    except ValueError:
+        good = False
+    for name in ("LoginLimitUser", "LoginLimitAddress"):
+        assert bool(re.fullmatch(template["Parameters"][name]["AllowedPattern"], text)) is good
+
+
 @pytest.mark.parametrize("service", ["Build", "Kv", "Core"])
 def test_a_deploy_works_before_any_upstream_is_known(template, service):
     assert template["Parameters"][f"{service}ServiceUrl"]["Default"] == ""
 
 
+def test_captionaccs_service_is_where_it_has_always_been_unless_a_deploy_says_otherwise(template):
+    assert template["Parameters"]["PrefectServiceUrl"]["Default"] == "http://prefect-service.internal:4200"
+
+
 def test_every_function_logs_json_to_a_group_of_its_own(resources, deployed):
     groups = [deployed[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for name in FUNCTIONS]
-    assert groups == ["LoginLogs", "GuestLogs", "ProxyLogs"]
+    assert groups == ["LoginLogs", "GuestLogs", "TokensLogs", "ProxyLogs"]
     names = {resources[group]["Properties"]["LogGroupName"]["Fn::Sub"] for group in groups}
     assert len(names) == len(groups)
     assert all(deployed[name]["Properties"]["LoggingConfig"]["LogFormat"] == "JSON" for name in FUNCTIONS)
@@ -84,7 +116,7 @@ def test_every_function_logs_json_to_a_group_of_its_own(resources, deployed):
 
 def test_every_log_group_forgets_after_a_while_and_goes_with_the_stack(of_type):
     groups = of_type("AWS::Logs::LogGroup")
-    assert set(groups) == {"AccessLogs", "LoginLogs", "GuestLogs", "ProxyLogs"}
+    assert set(groups) == {"AccessLogs", "LoginLogs", "GuestLogs", "TokensLogs", "ProxyLogs"}
     for group in groups.values():
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
         assert group["DeletionPolicy"] == "Delete"

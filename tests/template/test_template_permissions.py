@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-FUNCTIONS = ("LoginFunction", "GuestFunction", "ProxyFunction")
+FUNCTIONS = ("LoginFunction", "GuestFunction", "TokensFunction", "ProxyFunction")
 READ_SECRET = ("secretsmanager:GetSecretValue", {"Ref": "GatewaySecret"})
 
 
@@ -33,16 +33,45 @@ def test_every_function_has_a_role_of_its_own(deployed, function):
     assert deployed[function]["Properties"]["Role"] == {"Fn::GetAtt": [f"{function}Role", "Arn"]}
 
 
-@pytest.mark.parametrize("function", ["GuestFunction", "ProxyFunction"])
-def test_guest_and_proxy_may_only_read_the_secret(deployed, function):
-    assert grants(deployed, function) == [READ_SECRET]
+def test_a_guest_needs_nothing_but_the_secret(deployed):
+    assert grants(deployed, "GuestFunction") == [READ_SECRET]
 
 
-def test_login_may_read_the_secret_and_read_and_replace_admin_records(deployed):
+def test_the_proxy_may_read_the_revocation_log_and_nothing_else_of_the_tokens(deployed):
+    table = {"Fn::GetAtt": ["TokensTable", "Arn"]}
+    expected = [READ_SECRET, ("dynamodb:Query", table), ("dynamodb:UpdateItem", table)]
+    assert grants(deployed, "ProxyFunction") == expected
+    conditions = {one["Sid"]: one.get("Condition") for one in statements(deployed, "ProxyFunction")}
+    assert conditions["ReadRevocations"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["revocations"]}}
+    assert conditions["NoteLastUse"] == {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["token#*"]},
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["pk", "sk", "last_used_at"]},
+    }
+
+
+def test_the_tokens_function_keeps_tokens_and_deletes_none(deployed):
+    table = {"Fn::GetAtt": ["TokensTable", "Arn"]}
+    indexes = [{"Fn::Sub": f"${{TokensTable.Arn}}/index/{name}"} for name in ("by-project", "by-time")]
+    actions = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"]
+    allowed = {(action, json.dumps(one)) for action in actions for one in [table, *indexes]}
+    secret, *rest = grants(deployed, "TokensFunction")
+    assert secret == READ_SECRET
+    assert {(action, json.dumps(one)) for action, one in rest} == allowed
+
+
+def test_login_may_read_the_secret_read_and_replace_admin_records_and_count(deployed):
     admins = {"Fn::Sub": "${AdminsBucket.Arn}/auth/admins/*"}
     bucket = {"Fn::GetAtt": ["AdminsBucket", "Arn"]}
+    counts = {"Fn::GetAtt": ["CacheTable", "Arn"]}
     expected = [READ_SECRET, ("s3:GetObject", admins), ("s3:PutObject", admins), ("s3:ListBucket", bucket)]
+    expected += [("dynamodb:GetItem", counts), ("dynamodb:UpdateItem", counts)]
     assert grants(deployed, "LoginFunction") == expected
+
+
+def test_login_may_touch_nothing_of_the_cache_but_its_counts(deployed):
+    (counting,) = [one for one in statements(deployed, "LoginFunction") if one["Sid"] == "CountLogins"]
+    keys = {"dynamodb:LeadingKeys": ["limit#login-*", "login-place#*"]}
+    assert counting["Condition"] == {"ForAllValues:StringLike": keys}
 
 
 def test_login_may_list_nothing_but_admin_records(deployed):
@@ -65,7 +94,7 @@ def test_beside_its_statements_a_function_may_write_logs_and_traces_only(deploye
 
 def test_only_this_api_may_call_the_functions(of_type):
     permissions = of_type("AWS::Lambda::Permission").values()
-    assert len(permissions) == 4
+    assert len(permissions) == 11
     for one in permissions:
         assert one["Properties"]["Principal"] == "apigateway.amazonaws.com"
         assert one["Properties"]["SourceArn"]["Fn::Sub"][1]["__ApiId__"] == {"Ref": "Api"}

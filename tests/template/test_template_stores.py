@@ -55,12 +55,12 @@ def test_replaced_admin_records_are_forgotten_but_current_ones_never(bucket):
 
 def test_the_tokens_table_is_keyed_by_pk_and_sk_and_found_by_project(tokens):
     kinds = {one["AttributeName"]: one["AttributeType"] for one in tokens["AttributeDefinitions"]}
-    assert kinds == {"pk": "S", "sk": "S", "project": "S", "created_at": "N"}
+    assert kinds == {"pk": "S", "sk": "S", "project": "S", "kind": "S", "created_at": "N"}
     assert [key["AttributeName"] for key in tokens["KeySchema"]] == ["pk", "sk"]
-    (index,) = tokens["GlobalSecondaryIndexes"]
-    assert index["IndexName"] == "by-project"
-    assert [key["AttributeName"] for key in index["KeySchema"]] == ["project", "created_at"]
-    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    indexes = {one["IndexName"]: one for one in tokens["GlobalSecondaryIndexes"]}
+    keys = {name: [key["AttributeName"] for key in one["KeySchema"]] for name, one in indexes.items()}
+    assert keys == {"by-project": ["project", "created_at"], "by-time": ["kind", "created_at"]}
+    assert all(one["Projection"] == {"ProjectionType": "ALL"} for one in indexes.values())
 
 
 def test_the_tokens_table_can_be_brought_back_to_any_minute(tokens):

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gatehouse.call import Call, Identity, Reply
+from gatehouse.errors import TokenRevokedError
 from gatehouse.headers import Headers, Pair
 from gatehouse.keys import Key, KeyRing
 from gatehouse.projects import Project, Projects, load
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Outbound
+from gatehouse.usage import LastUse
 
 T = TypeVar("T")
 
@@ -26,6 +28,7 @@ TARGETS = {
     "BUILD_SERVICE_URL": "http://build.test",
     "KV_SERVICE_URL": "http://kv.test/base",
     "CORE_SERVICE_URL": "http://core.test",
+    "PREFECT_SERVICE_URL": "http://prefect.test",
 }
 
 
@@ -96,6 +99,19 @@ class FakeRing:
         return self.keys
 
 
+class FakeRevocations:
+    """Revocations that a test makes by naming a token's id; they remember what they were asked."""
+
+    def __init__(self) -> None:
+        self.revoked: set[str] = set()
+        self.asked: list[tuple[str, str, bool]] = []
+
+    async def check(self, identity: Identity, project: str, *, strict: bool) -> None:
+        self.asked.append((identity.token_id, project, strict))
+        if identity.token_id in self.revoked:
+            raise TokenRevokedError
+
+
 class FakeKit:
     """The collaborators of pipelines."""
 
@@ -103,6 +119,12 @@ class FakeKit:
         self.upstream = upstream or FakeUpstream()
         self.clock = FakeClock()
         self.ring = FakeRing(keys or ring())
+        self.revocations = FakeRevocations()
+        self.last_use = LastUse(self._used, self.clock)
+        self.used: list[tuple[str, int]] = []
+
+    async def _used(self, jti: str, now: int) -> None:
+        self.used.append((jti, now))
 
     def verifier(self, issuer: Issuer) -> TokenVerifier:
         return TokenVerifier(self.ring, issuer, self.clock)

@@ -59,7 +59,7 @@ from tests.unit.fakes import (
 
 ADA = (
     "authorization",
-    "Bearer " + mint(ring(), METACOGNA, {"sub": "ada", "route": "AUTH", "scopes": ["admin"]}, ttl_s=60, now=NOW),
+    "Bearer " + mint(ring(), METACOGNA, {"sub": "ada", "route": "AUTH", "scopes": ["admin"]}, ttl_s=60, now=NOW).token,
 )
 
 
@@ -572,9 +572,8 @@ def test_nobody_passes_only_where_nobody_may() -> None:
 
 
 def test_the_route_rule_is_about_our_own_tokens() -> None:
-    tokens = the_metacogna().tokens
-    assert tokens
-    stage = authorize("BUILD", tokens)
+    project = the_metacogna()
+    stage = authorize(project.routes[0], project)
     foreign = replace(an_identity("KV"), kind="jwks")
     assert run(stage(a_call(identity=foreign), answer)).status == 200
     assert run(stage(a_call(), answer)).status == 200

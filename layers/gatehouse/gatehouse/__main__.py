@@ -1,32 +1,23 @@
-"""The command line: `python -m gatehouse check DIR` says whether the project files there are right."""
+"""The command line for operators: `python -m gatehouse --help`."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from pathlib import Path
 
-from gatehouse.projects import ProjectFileError, load
+MISSING = "gatehouse: the command line needs Typer, which is not installed here: pip install typer (or: make run, once)"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m gatehouse", description="Gatehouse for operators.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="read project files and list everything that is wrong with them")
-    check.add_argument("folder", type=Path, help="the folder with the project files")
-    folder: Path = parser.parse_args(arguments).folder
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and leave with its exit code: 0 done, 1 refused or failed, 2 not a command that there is."""
     try:
-        projects = load(folder, os.environ).all
-    except ProjectFileError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for project in projects:
-        routes = ", ".join(f"{' '.join(route.patterns)} ({route.auth})" for route in project.routes)
-        print(f"{project.project}: {routes}")
-    return 0
+        import typer  # noqa: F401, PLC0415  # a development requirement: functions have neither it nor a use for it
+    except ModuleNotFoundError:
+        print(MISSING, file=sys.stderr)
+        sys.exit(2)
+    from gatehouse.cli.app import main as run  # noqa: PLC0415
+
+    run(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,22 +8,27 @@ from typing import Protocol
 
 from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.credentials import Credential
+from gatehouse.credentials.gateway import Revocations
 from gatehouse.credentials.gateway import gateway as gateway_tokens
 from gatehouse.errors import BadPathError, GatewayError, MissingTargetError, NotFoundError
 from gatehouse.grants import issuer_of
 from gatehouse.hygiene import check_request
 from gatehouse.paths import canonical, check_query, loosely
 from gatehouse.projects import Project, Projects, Route
-from gatehouse.routes import RouteTable, pattern, split
+from gatehouse.projects.rules import GATEWAY
+from gatehouse.routes import RouteTable, pattern
 from gatehouse.stages.authenticate import authenticate
 from gatehouse.stages.authorize import authorize
+from gatehouse.stages.claims import claims
 from gatehouse.stages.cors import cors, cors_of_any
-from gatehouse.stages.forward import Target, forward
+from gatehouse.stages.forward import forward, target_of
 from gatehouse.stages.methods import methods
+from gatehouse.stages.note_use import note_use
 from gatehouse.stages.recover import recover
 from gatehouse.stages.security_headers import security_headers
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Upstream
+from gatehouse.usage import LastUse
 
 
 class Collaborators(Protocol):
@@ -34,6 +39,16 @@ class Collaborators(Protocol):
         """Return the client that requests leave by."""
         ...
 
+    @property
+    def revocations(self) -> Revocations:
+        """Return what knows which tokens were taken back."""
+        ...
+
+    @property
+    def last_use(self) -> LastUse:
+        """Return what notes when service tokens are used."""
+        ...
+
     def verifier(self, issuer: Issuer) -> TokenVerifier:
         """Return what believes the tokens of *issuer*."""
         ...
@@ -41,7 +56,7 @@ class Collaborators(Protocol):
 
 def gateway(projects: Projects, kit: Collaborators) -> Handler:
     """Return the handler of the whole gateway: it reads the path once and picks the route's pipeline."""
-    routes = [(project, route, path) for project in projects.all for route in project.routes for path in route.patterns]
+    routes = entries(projects)
     table = RouteTable((pattern(path), (one, route, build(one, route, path, kit))) for one, route, path in routes)
     # By project and name: a name is one route's only within its project.
     loose_table = RouteTable((pattern(path.lower()), (one.project, route.name)) for one, route, path in routes)
@@ -72,6 +87,11 @@ def gateway(projects: Projects, kit: Collaborators) -> Handler:
     return gateway
 
 
+def entries(projects: Projects) -> list[tuple[Project, Route, str]]:
+    """Return every path of every route, with what it belongs to."""
+    return [(project, route, path) for project in projects.all for route in project.routes for path in route.patterns]
+
+
 def outermost(*cors_stage: Stage) -> tuple[Stage, ...]:
     """Return the stages around everything: what they add is on every answer, failures included."""
     return (security_headers, *cors_stage, recover)
@@ -80,30 +100,34 @@ def outermost(*cors_stage: Stage) -> tuple[Stage, ...]:
 def build(project: Project, route: Route, path: str, kit: Collaborators) -> Handler:
     """Return the pipeline of *route*, for requests under *path*, one of its patterns.
 
-    The order: security headers, CORS, failures, methods, who is calling, whether they may, forward.
+    The order: security headers, CORS, failures, methods, who is calling, whether they may,
+    whether their credential says what it must, note that it was used, forward.
     """
     stages = [*outermost(*([cors(project.cors)] if project.cors else [])), methods(route.methods)]
     if route.auth != "none":
         stages.append(authenticate(_credentials(project, route, kit), required=route.auth == "required"))
-    if route.auth != "none" and project.tokens:
-        stages.append(authorize(route.name, project.tokens))
+    if GATEWAY in route.accept:
+        stages.append(authorize(route, project))
+    if route.claims:
+        stages.append(claims(route.claims))
+    if GATEWAY in route.accept:
+        stages.append(note_use(kit.last_use))
     return pipeline(*stages, end=_end(route, path, kit))
 
 
 def _credentials(project: Project, route: Route, kit: Collaborators) -> tuple[Credential, ...]:
     """Return what *route* accepts, in its order; the loader has made sure that all of it exists."""
-    tokens = project.tokens
-    if "gateway" not in route.accept or tokens is None:
+    if GATEWAY not in route.accept:
         return ()
-    return (gateway_tokens(kit.verifier(issuer_of(tokens))),)
+    verifier = kit.verifier(issuer_of(project, route))
+    strict = route.revocation == "strict"
+    return (gateway_tokens(verifier, kit.revocations, project.project, strict=strict),)
 
 
 def _end(route: Route, path: str, kit: Collaborators) -> Handler:
     if route.upstream is None:
         return _raising(MissingTargetError)
-    stripped = len(split(path)) if route.strip_prefix else 0
-    target = Target(route=route.name, address=route.upstream, stripped=stripped, timeout_s=route.timeout)
-    return forward(kit.upstream, target)
+    return forward(kit.upstream, target_of(route, path))
 
 
 def _raising(error: Callable[[], GatewayError]) -> Handler:

@@ -23,7 +23,10 @@ class RequestBody(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who is calling, as one credential proved it. `token` is what may go upstream."""
+    """Who is calling, as one credential proved it.
+
+    `token` is what may go upstream; `token_id` is what one of our own tokens is revoked by.
+    """
 
     kind: str
     subject: str
@@ -33,6 +36,7 @@ class Identity:
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict)
     token: str = field(default="", repr=False)
+    token_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ says to do). `docs/errors.md` lists them; a test holds it to this file.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -69,6 +70,27 @@ class InvalidRouteError(GatewayError):
     message = "Guests cannot have a token for that route."
 
 
+class InvalidProjectError(GatewayError):
+    """A service token was asked for a project that there is not."""
+
+    status, code = 400, "INVALID_PROJECT"
+    message = "There is no such project here."
+
+
+class InvalidServiceError(GatewayError):
+    """A service token was asked for with a service that cannot be one."""
+
+    status, code = 400, "INVALID_SERVICE"
+    message = "A service is a name of 1 to 64 letters, digits, '_' and '-'."
+
+
+class InvalidExpiryError(GatewayError):
+    """A service token was asked for with a lifetime that is not given."""
+
+    status, code = 400, "INVALID_EXPIRY"
+    message = "expiresInDays is a whole number of days from 1 to 365; without it a token lasts 90 days."
+
+
 class MissingTokenError(GatewayError):
     """The route needs a credential and none was sent."""
 
@@ -100,11 +122,34 @@ class InsufficientTokenError(InvalidTokenError):
     challenge = f'{REALM}, error="insufficient_scope"'
 
 
+class TokenRevokedError(GatewayError):
+    """A token that was good, and was taken back."""
+
+    status, code = 403, "TOKEN_REVOKED"
+    message = "The token has been revoked. Get a new one, or ask the administrators of the gateway why."
+    challenge = f'{REALM}, error="invalid_token"'
+
+
+class ForbiddenError(GatewayError):
+    """A good credential that does not say what the route asks for."""
+
+    status, code = 403, "FORBIDDEN"
+    message = "The token is good, but not for this route. Ask the gateway's administrators for one that is."
+    challenge = f'{REALM}, error="insufficient_scope"'
+
+
 class NotFoundError(GatewayError):
     """No project file has a route for the path."""
 
     status, code = 404, "NOT_FOUND"
     message = "No route of this gateway matches the path."
+
+
+class TokenNotFoundError(GatewayError):
+    """The registry has no such token."""
+
+    status, code = 404, "TOKEN_NOT_FOUND"
+    message = "No token with that id is known here."
 
 
 class MethodNotAllowedError(GatewayError):
@@ -119,6 +164,17 @@ class PayloadTooLargeError(GatewayError):
 
     status, code = 413, "PAYLOAD_TOO_LARGE"
     message = "The request's body is larger than the gateway takes."
+
+
+class RateLimitedError(GatewayError):
+    """Too many requests in too short a time; `Retry-After` says when the next one has a chance (RFC 6585 section 4)."""
+
+    status, code = 429, "RATE_LIMITED"
+    message = "Too many requests. Wait for as many seconds as the Retry-After header says, then try again."
+
+    def __init__(self, message: str = "", *, retry_after_s: float = 1, headers: Sequence[Pair] = ()) -> None:
+        after_s = max(1, math.ceil(retry_after_s))
+        super().__init__(message, headers=(*headers, ("retry-after", str(after_s))))
 
 
 class MissingTargetError(GatewayError):

@@ -8,27 +8,46 @@ from typing import Any
 from gatehouse.call import Identity
 from gatehouse.errors import InvalidRouteError
 from gatehouse.keys import KeyRing
-from gatehouse.projects.model import Project, Tokens
-from gatehouse.tokens import GUEST, Issuer, mint
+from gatehouse.projects.model import Project, Route, Tokens
+from gatehouse.tokens import GUEST, Issued, Issuer, mint, service_subject
 
+ADMIN = "admin"
 PRODUCTION, STAGING = "production", "staging"
 
 
-def opens(identity: Identity, route: str, tokens: Tokens) -> bool:
-    """Say whether a token of *identity* opens the route called *route*.
+def opens(identity: Identity, route: Route, project: Project) -> bool:
+    """Say whether a token of *identity* opens *route* of *project*.
 
-    It does if it was issued for that route, or is elevated: issued for one of the `elevated` names to
-    somebody who is not a guest.
+    It does if it was issued for that route; if it is elevated: issued for one of the `elevated` names to somebody who
+    is not a guest; or if it is the token of a service called like the route. Where the route's `claims` ask for a
+    project, the tokens of services are judged by those claims instead, in the stage after this one.
     """
+    elevated = project.tokens.elevated if project.tokens else ()
+    if is_service(identity):
+        return "project" in route.claims or identity.claims.get("service") == route.name
     granted = identity.claims.get("route")
-    if granted == route:
-        return granted not in tokens.elevated or not is_guest(identity)
-    return granted in tokens.elevated and not is_guest(identity)
+    if granted == route.name:
+        return granted not in elevated or not is_guest(identity)
+    return granted in elevated and not is_guest(identity)
+
+
+def is_service(identity: Identity) -> bool:
+    """Say whether *identity* is a service's: its token names a project and a service, and nothing that elevates."""
+    return bool(service_subject(identity.claims)) and "route" not in identity.claims
 
 
 def is_guest(identity: Identity) -> bool:
     """Say whether *identity* is a guest's: nothing but the guest's scope, or the guest's name."""
     return not identity.scopes - {GUEST} or identity.subject == GUEST
+
+
+def is_admin(identity: Identity, project: Project) -> bool:
+    """Say whether *identity*, proved by a token of *project*, may administer the gateway.
+
+    Its token must be elevated, of somebody who is not a guest, and have the scope `admin`.
+    """
+    elevated = project.tokens.elevated if project.tokens else ()
+    return identity.claims.get("route") in elevated and not is_guest(identity) and ADMIN in identity.scopes
 
 
 def login_claims(tokens: Tokens, username: str, role: str) -> dict[str, Any]:
@@ -58,14 +77,16 @@ def guest_route(project: Project, tokens: Tokens, asked: str | None) -> str:
     return allowed[0]
 
 
-def issue(ring: KeyRing, tokens: Tokens, claims: Mapping[str, Any], now: float) -> str:
-    """Return a token with *claims*, as the project's *tokens* say it has to be."""
-    return mint(ring, issuer_of(tokens), claims, ttl_s=tokens.ttl, now=now)
+def issue(ring: KeyRing, tokens: Tokens, claims: Mapping[str, Any], now: float) -> Issued:
+    """Return a token with *claims*, as the project's *tokens* say it has to be: the first of a session."""
+    issuer = Issuer(issuer=tokens.issuer, audience=tokens.audience)
+    return mint(ring, issuer, {**claims, "auth_time": int(now)}, ttl_s=tokens.ttl, now=now)
 
 
-def issuer_of(tokens: Tokens) -> Issuer:
-    """Return whose tokens a project with *tokens* issues and believes."""
-    return Issuer(issuer=tokens.issuer, audience=tokens.audience)
+def issuer_of(project: Project, route: Route | None = None) -> Issuer:
+    """Return whose tokens *project* believes, on *route* if that says more."""
+    projects = frozenset(route.claims.get("project", ())) if route else frozenset()
+    return Issuer(issuer=project.issuer, audience=project.audience, projects=projects)
 
 
 def _claims(subject: str, route: str, scope: str, environment: str, issuer: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The form of a token, before anything in it is believed: compact, canonical, and without surprises.
+"""The form of a token: JWS compact serialization (RFC 7515 section 7.1), canonical and without surprises.
 
-PyJWT takes padded signatures, repeated names, byte-order marks and header parameters it does not know
-(RFC 8725 section 3.10, RFC 7515 sections 2, 4 and 5.2): two readers could see two tokens.
+There is one reader: what it saw is what is believed. Libraries take padded signatures, repeated names, byte-order
+marks and header parameters they do not know (RFC 8725 section 3.10, RFC 7515 sections 2, 4 and 5.2).
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gatehouse.errors import InvalidTokenError
+from gatehouse.keys import Key
+from gatehouse.signatures import sign
 
 MOST_BYTES = 8 * 1024
 MOST_KID = 64
@@ -21,17 +23,27 @@ KNOWN_PARAMETERS = frozenset({"alg", "typ", "kid"})
 _PARTS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What an unverified token says of itself."""
+    """What an unverified token says, and what was signed how."""
 
     algorithm: str
     kid: str
     typed: bool
+    claims: Mapping[str, Any]
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+def compact(claims: Mapping[str, Any], key: Key) -> str:
+    """Return a token that says *claims*, signed with *key*."""
+    header = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid}
+    signed = f"{_json(header)}.{_json(claims)}"
+    return f"{signed}.{_encoded(sign(key, signed.encode()))}"
 
 
 def inspect(token: str) -> Form:
-    """Return the JOSE header of *token*, once its form is beyond doubt.
+    """Return what *token* says, once its form is beyond doubt. Nothing of it is verified yet.
 
     Raises:
         InvalidTokenError: it is too long, not in canonical form, or says things it may not say.
@@ -41,8 +53,8 @@ def inspect(token: str) -> Form:
     parts = token.split(".")
     if len(parts) != _PARTS or not all(parts):
         raise InvalidTokenError("The token is not a JWT: it needs three parts with dots between them.")
-    header, claims, _ = (_decoded(part) for part in parts)
-    _object(claims)
+    header, claims, signature = (_decoded(part) for part in parts)
+    said = _object(claims)
     parameters = _object(header)
     unknown = parameters.keys() - KNOWN_PARAMETERS
     if unknown:
@@ -53,7 +65,22 @@ def inspect(token: str) -> Form:
     if typ is not None and (not isinstance(typ, str) or typ.upper() != "JWT"):
         raise InvalidTokenError("The token's typ is not JWT.")
     algorithm = parameters.get("alg")
-    return Form(algorithm if isinstance(algorithm, str) else "", kid, typ is not None)
+    return Form(
+        algorithm=algorithm if isinstance(algorithm, str) else "",
+        kid=kid,
+        typed=typ is not None,
+        claims=said,
+        signed=f"{parts[0]}.{parts[1]}".encode(),
+        signature=signature,
+    )
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return _encoded(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _decoded(part: str) -> bytes:
@@ -61,7 +88,7 @@ def _decoded(part: str) -> bytes:
         data = base64.b64decode(part.encode("ascii") + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise InvalidTokenError("The token is not base64url.") from error
-    if base64.urlsafe_b64encode(data).rstrip(b"=").decode() != part:
+    if _encoded(data) != part:
         raise InvalidTokenError("The token is not canonical base64url.")
     return data
 

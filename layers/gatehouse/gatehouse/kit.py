@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from gatehouse import logs
 from gatehouse.keyring import LiveKeyRing
-from gatehouse.keys import KeyRingError
+from gatehouse.keys import KeyRing, KeyRingError, parse
 from gatehouse.projects import Projects, load
+from gatehouse.revocation_watch import RevocationWatch
 from gatehouse.settings import Settings
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Upstream
+from gatehouse.usage import LastUse
 
 if TYPE_CHECKING:
+    from gatehouse.login_limits import LoginLimits
     from gatehouse.stores.admins import AdminRecords
+    from gatehouse.stores.revocation_log import RevocationLog
+    from gatehouse.stores.token_registry import TokenRegistry
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,32 @@ class Kit:
     @cached_property
     def keys(self) -> LiveKeyRing:
         """The key ring, fetched from Secrets Manager when first needed."""
+        return self._keys()
+
+    def start(self) -> None:
+        """Fetch the key ring now, so that one that nobody should trust stops the start.
+
+        Without an answer the function starts all the same and asks again when the first token comes; where only boto3
+        can ask, as under SnapStart, it does not ask now.
+
+        Raises:
+            KeyRingError: there is a key ring, and it is not one to trust.
+        """
+        from gatehouse.stores import secrets
+
+        arn = self.settings.secret_arn
+        if not secrets.at_hand(arn):
+            return
+        try:
+            ring = parse(secrets.read(arn))
+        except KeyRingError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with the store, it is asked again
+            logs.error("key ring not fetched", reason=type(error).__name__)
+        else:
+            self.__dict__["keys"] = self._keys(ring)
+
+    def _keys(self, ring: KeyRing | None = None) -> LiveKeyRing:
         arn = self.settings.secret_arn
 
         async def fetch() -> str:
@@ -43,13 +75,39 @@ class Kit:
 
             return await secret_value(arn)
 
-        return LiveKeyRing(fetch, time.monotonic)
+        return LiveKeyRing(fetch, time.monotonic, ring=ring)
 
     def verifier(self, issuer: Issuer) -> TokenVerifier:
         """Return what believes the tokens of *issuer*; one per issuer, so that it remembers for all routes."""
         if issuer not in self._verifiers:
             self._verifiers[issuer] = TokenVerifier(self.keys, issuer, time.time)
         return self._verifiers[issuer]
+
+    @cached_property
+    def revocation_log(self) -> RevocationLog:
+        """The revocation log in DynamoDB."""
+        from gatehouse.stores.revocation_log import RevocationLog
+
+        return RevocationLog(self.settings.tokens_table)
+
+    @cached_property
+    def revocations(self) -> RevocationWatch:
+        """What has been taken back, as far as this process knows."""
+        return RevocationWatch(self.revocation_log, self.settings.revocation_refresh_s, time.time, time.monotonic)
+
+    @cached_property
+    def last_use(self) -> LastUse:
+        """When service tokens were used."""
+        from gatehouse.stores.last_use import write_last_use
+
+        return LastUse(partial(write_last_use, self.settings.tokens_table), time.time)
+
+    @cached_property
+    def registry(self) -> TokenRegistry:
+        """The registry of service tokens in DynamoDB."""
+        from gatehouse.stores.token_registry import TokenRegistry
+
+        return TokenRegistry(self.settings.tokens_table)
 
     @cached_property
     def upstream(self) -> Upstream:
@@ -73,3 +131,14 @@ class Kit:
         from gatehouse.stores.admins import AdminRecords
 
         return AdminRecords(self.settings.admins_bucket)
+
+    @cached_property
+    def login_limits(self) -> LoginLimits:
+        """How many logins may fail, counted in DynamoDB."""
+        from gatehouse.login_limits import LoginLimits, LoginRates
+        from gatehouse.stores.limits import Limits
+        from gatehouse.stores.places import LoginPlaces
+
+        table = self.settings.cache_table
+        rates = LoginRates(user=self.settings.login_limit_user, address=self.settings.login_limit_address)
+        return LoginLimits(Limits(table), LoginPlaces(table), rates, time.time)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gatehouse import gcra
+from gatehouse.gcra import Rate
+
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
 UPSTREAM_CLIENTS = ("streaming", "buffered")
 MOST_REQUEST_BYTES = 10 * 1024 * 1024
+LOGIN_LIMIT_USER = gcra.parse("10/5m")
+LOGIN_LIMIT_ADDRESS = gcra.parse("50/5m")
+REVOCATION_REFRESH_S = 5.0
+MOST_REVOCATION_REFRESH_S = 30.0
+"""Half of the time after which nothing goes through: one look may fail."""
 
 
 class SettingsError(Exception):
@@ -24,6 +33,11 @@ class Settings:
         projects_dir: the folder with the project files.
         secret_arn: the Secrets Manager secret with the key ring.
         admins_bucket: the S3 bucket with the admin records; only login has it.
+        tokens_table: the DynamoDB table with issued tokens and the revocation log.
+        revocation_refresh_s: how old what is known of revocations may be before the log is looked at, in seconds.
+        cache_table: the DynamoDB table with everything that may be lost: here, counted logins.
+        login_limit_user: how many logins may fail for one username.
+        login_limit_address: how many logins may fail from one address.
         upstream_client: `streaming` (aiohttp) where requests run side by side, `buffered` (`http.client`)
             where a function serves one at a time.
         max_request_bytes: the longest request body, in bytes.
@@ -33,6 +47,11 @@ class Settings:
     projects_dir: Path = Path("/opt/projects")
     secret_arn: str = ""
     admins_bucket: str = ""
+    tokens_table: str = ""
+    revocation_refresh_s: float = REVOCATION_REFRESH_S
+    cache_table: str = ""
+    login_limit_user: Rate = LOGIN_LIMIT_USER
+    login_limit_address: Rate = LOGIN_LIMIT_ADDRESS
     upstream_client: str = "streaming"
     max_request_bytes: int = MOST_REQUEST_BYTES
 
@@ -56,6 +75,11 @@ def read(environ: Mapping[str, str]) -> Settings:
         projects_dir=Path(environ.get("PROJECTS_DIR") or "/opt/projects"),
         secret_arn=environ.get("GATEWAY_SECRET_ARN", ""),
         admins_bucket=environ.get("ADMINS_BUCKET", ""),
+        tokens_table=environ.get("TOKENS_TABLE", ""),
+        revocation_refresh_s=_refresh(environ, problems),
+        cache_table=environ.get("CACHE_TABLE", ""),
+        login_limit_user=_rate(environ, "LOGIN_LIMIT_USER", LOGIN_LIMIT_USER, problems),
+        login_limit_address=_rate(environ, "LOGIN_LIMIT_ADDRESS", LOGIN_LIMIT_ADDRESS, problems),
         upstream_client=choice("UPSTREAM_CLIENT", "streaming", UPSTREAM_CLIENTS),
         max_request_bytes=_size(environ, "MAX_REQUEST_BYTES", MOST_REQUEST_BYTES, problems),
     )
@@ -71,3 +95,22 @@ def _size(environ: Mapping[str, str], name: str, default: int, problems: list[st
         problems.append(f"{name} is '{text}'; it must be a number of bytes from 1 to {MOST_REQUEST_BYTES}")
         return default
     return int(text)
+
+
+def _refresh(environ: Mapping[str, str], problems: list[str]) -> float:
+    text = environ.get("REVOCATION_REFRESH_S") or str(REVOCATION_REFRESH_S)
+    seconds = float(text) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text) else -1.0
+    if not 0 <= seconds <= MOST_REVOCATION_REFRESH_S:
+        problems.append(
+            f"REVOCATION_REFRESH_S is '{text}'; it must be seconds from 0 to {MOST_REVOCATION_REFRESH_S:.0f}"
+        )
+    return seconds
+
+
+def _rate(environ: Mapping[str, str], name: str, default: Rate, problems: list[str]) -> Rate:
+    text = environ.get(name)
+    try:
+        return gcra.parse(text) if text else default
+    except ValueError as error:
+        problems.append(f"{name}: {error}")
+        return default

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
 
-import jwt
-
-from gatehouse import jose
+from gatehouse import jose, token_ids
 from gatehouse.call import Identity
 from gatehouse.clock import Clock
 from gatehouse.errors import InvalidTokenError
 from gatehouse.keys import Key, KeyRing
+from gatehouse.signatures import is_good
 
 LEEWAY_S = 30
 LONGEST_S = 365 * 86_400
@@ -23,7 +21,8 @@ LATEST = 1 << 53
 REMEMBERED = 4096
 KIND = "gateway"
 GUEST = "guest"
-TEXT_CLAIMS = ("iss", "sub", "jti", "route", "projectId", "project", "environment", "issuedBy")
+TEXT_CLAIMS = ("iss", "sub", "jti", "route", "projectId", "project", "service", "environment", "issuedBy")
+TIME_CLAIMS = ("exp", "iat", "nbf", "auth_time")
 
 
 class Ring(Protocol):
@@ -40,25 +39,48 @@ class Ring(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
-    """Whose tokens a route believes: those with this issuer and audience."""
+    """Whose tokens a route believes: those with this issuer and audience.
+
+    Attributes:
+        issuer: the `iss` of its tokens.
+        audience: the `aud` of its tokens.
+        projects: tokens of the original captionacc gateway, which name no issuer and no audience, are believed if
+            the legacy key signed them and they name one of these.
+    """
 
     issuer: str
     audience: str
+    projects: frozenset[str] = frozenset()
 
 
-def mint(ring: KeyRing, issuer: Issuer, claims: Mapping[str, Any], *, ttl_s: float, now: float) -> str:
-    """Return a signed token with *claims* and the registered ones, good for *ttl_s* seconds."""
-    issued = int(now)
-    payload = {
-        **claims,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A new token, and what is known of it."""
+
+    token: str = field(repr=False)
+    jti: str
+    kid: str
+    issued_at: int
+    expires_at: int
+
+
+def mint(ring: KeyRing, issuer: Issuer, claims: Mapping[str, Any], *, ttl_s: float, now: float) -> Issued:
+    """Return a signed token with *claims* and the registered ones, good for *ttl_s* seconds.
+
+    Without a `jti` among the claims it begins a session.
+    """
+    issued_at = int(now)
+    expires_at = issued_at + int(ttl_s)
+    jti = claims.get("jti") or token_ids.for_session(expires_at)
+    registered = {
         "iss": issuer.issuer,
         "aud": issuer.audience,
-        "iat": issued,
-        "exp": issued + int(ttl_s),
-        "jti": secrets.token_hex(16),
+        "iat": issued_at,
+        "exp": expires_at,
+        "jti": jti,
     }
-    key = ring.current
-    return jwt.encode(payload, key.secret, algorithm=key.algorithm, headers={"kid": key.kid})
+    token = jose.compact({**claims, **registered}, ring.current)
+    return Issued(token=token, jti=jti, kid=ring.current.kid, issued_at=issued_at, expires_at=expires_at)
 
 
 class TokenVerifier:
@@ -94,41 +116,51 @@ class TokenVerifier:
         form = jose.inspect(token)
         if form.kid:
             ring = await self._ring.with_key(form.kid)
-        claims = self._checked(token, form, _key(ring, form))
-        identity = _identity(claims, token)
+        claims = self._checked(form, _key(ring, form))
+        identity = identity_of(claims, token)
         self._seen[digest] = (identity, claims["exp"], ring)
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return identity
 
-    def _checked(self, token: str, form: jose.Form, key: Key) -> dict[str, Any]:
-        """Return the claims of *token* after its signature, its times and its addressee were checked."""
+    def _checked(self, form: jose.Form, key: Key) -> Mapping[str, Any]:
+        """Return the claims of *form* after its signature, its times and its addressee were checked."""
         if form.algorithm != key.algorithm:  # the key says which algorithm, never the token (RFC 8725 section 3.1)
             raise InvalidTokenError
         if not key.legacy and not (form.typed and form.kid):
             raise InvalidTokenError
-        required = ["exp", "iat", "iss", "aud", *([] if key.legacy else ["jti", "sub"])]
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key.secret,
-                algorithms=[key.algorithm],
-                issuer=self._issuer.issuer,
-                audience=self._issuer.audience,
-                options={"require": required, "verify_signature": True, "verify_exp": False,
-                         "verify_iat": False, "verify_nbf": False},
-            )  # fmt: skip
-        except jwt.PyJWTError as error:
-            raise InvalidTokenError from error
-        self._check_times(claims)
-        _check_types(claims)
-        return claims
+        if not is_good(key, form.signed, form.signature):
+            raise InvalidTokenError
+        return self.claims_of(form, legacy=key.legacy)
+
+    def claims_of(self, form: jose.Form, *, legacy: bool) -> Mapping[str, Any]:
+        """Return the claims of *form*, if their types, their addressee and their times are right, whoever signed it.
+
+        Raises:
+            InvalidTokenError: they are not.
+        """
+        _check_types(form.claims)
+        required = ("exp", "iat") if legacy else ("exp", "iat", "jti", "sub")
+        if not all(name in form.claims for name in required):
+            raise InvalidTokenError
+        self._check_addressee(form.claims, legacy=legacy)
+        self._check_times(form.claims)
+        return form.claims
+
+    def _check_addressee(self, claims: Mapping[str, Any], *, legacy: bool) -> None:
+        """Check `iss` and `aud` (RFC 7519 section 4.1), which may be missing only from an original's token."""
+        unaddressed = legacy and claims.get("project") in self._issuer.projects
+        named = claims.get("aud")
+        audiences = named if isinstance(named, list) else [named]
+        if "aud" in claims and not all(isinstance(one, str) for one in audiences):
+            raise InvalidTokenError
+        if not (claims.get("iss") == self._issuer.issuer or (unaddressed and "iss" not in claims)):
+            raise InvalidTokenError
+        if not (self._issuer.audience in audiences or (unaddressed and "aud" not in claims)):
+            raise InvalidTokenError
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         """Check `exp`, `iat` and `nbf` (RFC 7519 section 4.1), with LEEWAY_S for clocks that differ."""
-        for name in ("exp", "iat", "nbf"):
-            if name in claims and not (type(claims[name]) is int and 0 <= claims[name] < LATEST):
-                raise InvalidTokenError(f"The token's {name} is not a time.")
         now = self._now()
         if now >= claims["exp"] + LEEWAY_S:
             raise InvalidTokenError("The token has expired. Get a new one.")
@@ -146,6 +178,9 @@ def _key(ring: KeyRing, form: jose.Form) -> Key:
 
 
 def _check_types(claims: Mapping[str, Any]) -> None:
+    for name in TIME_CLAIMS:
+        if name in claims and not (type(claims[name]) is int and 0 <= claims[name] < LATEST):
+            raise InvalidTokenError(f"The token's {name} is not a time.")
     for name in TEXT_CLAIMS:
         if name in claims and not (isinstance(claims[name], str) and claims[name] and _encodes(claims[name])):
             raise InvalidTokenError(f"The token's {name} is not a text.")
@@ -158,13 +193,25 @@ def _encodes(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _identity(claims: Mapping[str, Any], token: str) -> Identity:
+def identity_of(claims: Mapping[str, Any], token: str) -> Identity:
+    """Return who is calling, as the *claims* of *token* have it, which were checked."""
     user = claims.get("projectId", "")
+    jti = claims.get("jti") or token_ids.of_text(token)
     return Identity(
         kind=KIND,
-        subject=claims.get("sub") or user or claims.get("jti", ""),
+        subject=claims.get("sub") or user or service_subject(claims) or jti,
         user=user,
         scopes=frozenset(claims.get("scopes", ())),
         claims=claims,
         token=token,
+        token_id=jti,
     )
+
+
+def service_subject(claims: Mapping[str, Any]) -> str:
+    """Return the subject of the token of a service; empty if *claims* are not of one.
+
+    No username holds a slash, so a service never passes for a person.
+    """
+    project, service = claims.get("project"), claims.get("service")
+    return f"{project}/{service}" if project and service else ""

@@ -7,7 +7,9 @@ cost 44 times as much.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -21,6 +23,7 @@ from gatehouse.call import Call, Handler, Reply, pipeline
 from gatehouse.edge import App, Message, Receive, Scope, Send
 from gatehouse.errors import (
     ClientGoneError,
+    GatewayError,
     InternalError,
     InvalidRequestError,
     MethodNotAllowedError,
@@ -38,7 +41,11 @@ ROUTE = "AUTH"
 NOT_STORED = (("cache-control", "no-store"),)
 """What these addresses answer with are tokens (RFC 6749 section 5.1)."""
 
+CALL = "gatehouse.call"
+"""Where the app's endpoints find the call that they answer."""
+
 M = TypeVar("M", bound=BaseModel)
+NONE: Mapping[str, type[GatewayError]] = MappingProxyType({})
 
 
 class Form(BaseModel):
@@ -67,10 +74,28 @@ def create_app(title: str, policies: tuple[Cors, ...]) -> tuple[FastAPI, App]:
     return inner, app
 
 
-async def form(request: Request, model: type[M], *, empty: M | None = None) -> M:
-    """Return the body of *request* as a *model*; *empty* is what no body at all means.
+def call_of(request: Request) -> Call:
+    """Return the call that *request* is: its client's address, its headers as they came, its id."""
+    call: Call = request.scope[CALL]
+    return call
+
+
+async def form(
+    request: Request,
+    model: type[M],
+    *,
+    empty: M | None = None,
+    refusals: Mapping[str, type[GatewayError]] = NONE,
+) -> M:
+    """Return the body of *request* as a *model*.
 
     The content type is not looked at: clients of the metacogna gateway send none.
+
+    Args:
+        request: the request.
+        model: what its body must be.
+        empty: what no body at all means.
+        refusals: what is raised when a key is wrong that has an error of its own.
 
     Raises:
         InvalidRequestError: the body is not a JSON object of that form; `details` says what is wrong.
@@ -81,10 +106,30 @@ async def form(request: Request, model: type[M], *, empty: M | None = None) -> M
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        problems = {_place(one["loc"]): one["msg"] for one in error.errors(include_input=False, include_url=False)}
-        raise InvalidRequestError(
-            "The body is not the JSON object that this address takes.", details=problems
-        ) from None
+        raise _invalid(error, "The body is not the JSON object that this address takes.", refusals) from None
+
+
+def query(request: Request, model: type[M]) -> M:
+    """Return the query of *request* as a *model*.
+
+    Raises:
+        InvalidRequestError: a name is unknown or stands twice, or a value is not one; `details` says what is wrong.
+    """
+    pairs = request.query_params.multi_items()
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise InvalidRequestError("The query says the same name more than once.")
+    try:
+        return model.model_validate(dict(pairs))
+    except ValidationError as error:
+        raise _invalid(error, "The query is not one that this address takes.", NONE) from None
+
+
+def _invalid(error: ValidationError, message: str, refusals: Mapping[str, type[GatewayError]]) -> GatewayError:
+    found = error.errors(include_input=False, include_url=False)
+    problems = {_place(one["loc"]): one["msg"] for one in found}
+    places = {str(one["loc"][0]) for one in found if one["loc"]}
+    refusal = next((kind for key, kind in refusals.items() if key in places), None)
+    return refusal(details=problems) if refusal else InvalidRequestError(message, details=problems)
 
 
 async def _read(request: Request) -> bytes:
@@ -116,7 +161,7 @@ def _behind(inner: FastAPI, policies: tuple[Cors, ...], scope: Scope, receive: R
                 started.update(message)
             body.extend(message.get("body", b""))
 
-        await inner(scope, receive, take)
+        await inner({**scope, CALL: call}, receive, take)
         headers = from_raw(started["headers"]).defaulting(NOT_STORED)
         return Reply(status=started["status"], headers=headers, body=bytes(body))
 

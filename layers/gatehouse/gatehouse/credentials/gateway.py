@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import Protocol
+
 from gatehouse.call import Call, Identity
 from gatehouse.credentials import Credential
 from gatehouse.errors import MissingTokenError
 from gatehouse.tokens import TokenVerifier
 
 
-def gateway(verifier: TokenVerifier) -> Credential:
-    """Return the credential that *verifier* believes."""
+class Revocations(Protocol):
+    """What knows which tokens were taken back; `revocation_watch.RevocationWatch` is one."""
+
+    def check(self, identity: Identity, project: str, *, strict: bool) -> Awaitable[None]:
+        """Refuse *identity*, proved by a token for *project*, if it was taken back."""
+        ...
+
+
+def gateway(verifier: TokenVerifier, revocations: Revocations, project: str, *, strict: bool) -> Credential:
+    """Return the credential that *verifier* believes and *revocations* do not know.
+
+    Args:
+        verifier: believes the tokens of the project.
+        revocations: what has been taken back.
+        project: the project's name.
+        strict: whether they are asked anew for every request.
+    """
 
     async def prove(call: Call) -> Identity | None:
         if "authorization" not in call.headers:
             return None
-        scheme, _, token = call.headers.get("authorization").partition(" ")
-        token = token.strip(" ")
-        if scheme.lower() != "bearer" or not token:
-            # Somebody tried to say who they are: that never becomes "nobody".
-            raise MissingTokenError("The Authorization header holds no bearer token. Send 'Bearer <token>'.")
-        return await verifier.verify(token)
+        identity = await verifier.verify(bearer(call))
+        await revocations.check(identity, project, strict=strict)
+        return identity
 
     return prove
+
+
+def bearer(call: Call) -> str:
+    """Return the token in the Authorization header of *call*, which has one.
+
+    Raises:
+        MissingTokenError: it holds something else. Somebody tried to say who they are: that never becomes "nobody".
+    """
+    scheme, _, token = call.headers.get("authorization").partition(" ")
+    token = token.strip(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise MissingTokenError("The Authorization header holds no bearer token. Send 'Bearer <token>'.")
+    return token

@@ -1,0 +1,168 @@
+"""Service tokens under `/auth/tokens`, sessions, the public keys, and the description of all that."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from gatehouse import registry, sessions, web
+from gatehouse.api import forms, openapi
+from gatehouse.audit import audit
+from gatehouse.callers import Caller, admin, caller
+from gatehouse.errors import (
+    InvalidExpiryError,
+    InvalidProjectError,
+    InvalidServiceError,
+    TokenNotFoundError,
+)
+from gatehouse.jwks import document
+from gatehouse.kit import Kit
+from gatehouse.lambda_http import lambda_function
+from gatehouse.settings import read
+from gatehouse.stores.waiting import stored
+from gatehouse.taking_back import TakingBack, is_active
+from gatehouse.token_pages import page
+
+PUBLIC = {"Cache-Control": "public, max-age=300"}
+"""As long as a process keeps the key ring: a key is published before it signs for longer than that."""
+REFUSALS = {"project": InvalidProjectError, "service": InvalidServiceError, "expiresInDays": InvalidExpiryError}
+
+kit = Kit(read(os.environ))
+kit.start()
+taking_back = TakingBack(kit)
+routes, app = web.create_app("Gatehouse tokens", kit.projects.cors)
+
+
+@routes.post("/auth/tokens", status_code=201)
+async def issue(request: Request) -> dict[str, object]:
+    """Issue a service token. This answer is the only place where it ever stands."""
+    by = await admin(web.call_of(request), kit, "token issue")
+    asked = await web.form(request, forms.TokenOrder, refusals=REFUSALS)
+    order = registry.Order(
+        project=asked.project,
+        service=asked.service,
+        days=asked.expiresInDays or registry.DEFAULT_DAYS,
+        description=asked.description or "",
+        backend=asked.backend or "",
+        created_by=asked.createdBy or "",
+        metadata=asked.metadata or {},
+    )
+    project = registry.check(order, kit.projects.all)
+    ring = await kit.keys.current()
+    token, record = registry.issue(ring, project, order, by=by.identity.subject, now=time.time())
+    await stored(kit.registry.put, record)
+    _audit(request, "token issue", by, jti=record.jti, project=record.project, service=record.service)
+    return {
+        "token": token,
+        "jti": record.jti,
+        "expiresAt": registry.iso(record.expires_at),
+        "project": record.project,
+        "service": record.service,
+    }
+
+
+@routes.get("/auth/tokens")
+async def find(request: Request) -> dict[str, object]:
+    """List service tokens, newest first."""
+    await admin(web.call_of(request), kit, "token list")
+    asked = web.query(request, forms.Page)
+    records, cursor = await stored(page, kit.registry, asked, kit.revocations.known, time.time())
+    now = time.time()
+    known = kit.revocations.known
+    return {"tokens": [registry.view(one, active=is_active(one, known, now)) for one in records], "cursor": cursor}
+
+
+@routes.get("/auth/tokens/{jti}")
+async def show(request: Request, jti: str) -> dict[str, object]:
+    """Show what is kept of one service token."""
+    await admin(web.call_of(request), kit, "token show")
+    record = await stored(kit.registry.get, jti)
+    if record is None:
+        raise TokenNotFoundError
+    return registry.view(record, active=is_active(record, kit.revocations.known, time.time()))
+
+
+@routes.delete("/auth/tokens/{jti}")
+async def revoke(request: Request, jti: str) -> dict[str, object]:
+    """Revoke one token: a service's, or that of a login or guest with all that it was refreshed to."""
+    by = await admin(web.call_of(request), kit, "token revoke")
+    asked = web.query(request, forms.Revoke)
+    reason = await _reason(request, asked.reason)
+    who = by.identity.subject
+    said = await stored(taking_back.by_id, jti, by=who, reason=reason, unregistered=asked.unregistered == "true")
+    _audit(request, "token revoke", by, jti=jti, reason=reason)
+    return said
+
+
+@routes.delete("/auth/tokens")
+async def revoke_many(request: Request) -> dict[str, object]:
+    """Revoke whatever of a subject or a project was issued before a moment."""
+    by = await admin(web.call_of(request), kit, "tokens revoke")
+    asked = web.query(request, forms.RevokeMany)
+    if asked.project and asked.project not in {one.project for one in kit.projects.all}:
+        raise InvalidProjectError
+    reason = await _reason(request, asked.reason)
+    project, subject, who = asked.project or "", asked.subject or "", by.identity.subject
+    before = asked.before.timestamp() if asked.before else None
+    said = await stored(taking_back.everything, project=project, subject=subject, before=before, by=who, reason=reason)
+    _audit(request, "tokens revoke", by, project=project, subject=subject, before=said["before"], reason=reason)
+    return said
+
+
+@routes.get("/auth/session")
+async def session(request: Request) -> dict[str, object]:
+    """Say who is calling, by which token, and until when it is good."""
+    known = await caller(web.call_of(request), kit)
+    return sessions.view(known.project, known.identity)
+
+
+@routes.post("/auth/refresh")
+async def refresh(request: Request) -> dict[str, object]:
+    """Give a new token for a live one, which ends a little later."""
+    known = await caller(web.call_of(request), kit)
+    await web.form(request, web.Form, empty=web.Form())
+    issued = sessions.refreshed(await kit.keys.current(), known.project, known.identity, time.time())
+    old = sessions.superseded(known.identity, time.time())
+    await stored(taking_back.by_row, old, by=known.identity.subject, reason="refresh")
+    _audit(request, "refresh", known, jti=issued.jti)
+    return {"success": True, "token": issued.token, "expiresAt": registry.iso(issued.expires_at)}
+
+
+@routes.post("/auth/logout")
+async def logout(request: Request) -> dict[str, object]:
+    """Revoke the token that this is called with, and all that it was refreshed to."""
+    known = await caller(web.call_of(request), kit)
+    await web.form(request, web.Form, empty=web.Form())
+    await stored(taking_back.own, known.identity)
+    _audit(request, "logout", known, jti=known.identity.token_id)
+    return {"success": True}
+
+
+@routes.get("/.well-known/jwks.json")
+async def jwks() -> Response:
+    """Publish the public keys that tokens can be checked with (RFC 7517)."""
+    keys = document(await kit.keys.current())
+    return JSONResponse(keys, headers=PUBLIC, media_type="application/jwk-set+json")
+
+
+@routes.get("/auth/openapi.json")
+async def described() -> Response:
+    """Describe every address under /auth (OpenAPI 3.1)."""
+    return JSONResponse(openapi.document(kit.projects), headers=PUBLIC)
+
+
+async def _reason(request: Request, asked: str | None) -> str:
+    told = await web.form(request, forms.Reason, empty=forms.Reason())
+    return told.reason or asked or ""
+
+
+def _audit(request: Request, action: str, by: Caller, **what: object) -> None:
+    call = web.call_of(request)
+    who = by.identity.subject
+    audit(action, who=who, source_ip=call.client_ip, result="ok", request_id=call.request_id, **what)
+
+
+handler = lambda_function(app)

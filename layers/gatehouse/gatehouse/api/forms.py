@@ -1,0 +1,107 @@
+"""What the gateway's own addresses take: bodies and queries. The OpenAPI document is made from the same models."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from gatehouse.logins import LONGEST_PASSWORD, USERNAME
+from gatehouse.registry import MOST_DAYS, MOST_METADATA_BYTES, MOST_TEXT, NAME, metadata_fits
+from gatehouse.web import Form
+
+JTI = r"[A-Za-z0-9._:-]{1,128}"
+
+
+class Query(BaseModel):
+    """The query of a request: exactly these names, each at most once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    if not metadata_fits(metadata):
+        raise ValueError(f"metadata may have {MOST_METADATA_BYTES} bytes as JSON")
+    return metadata
+
+
+def _digits(text: Any) -> Any:
+    if isinstance(text, str) and not (text.isascii() and text.isdigit()):
+        raise ValueError("expected a whole number")
+    return text
+
+
+def _zoned(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("the time needs its offset, like 2026-11-22T10:00:00Z")
+    return moment
+
+
+class Login(Form):
+    """What a login sends. `project` is needed only where several projects issue tokens."""
+
+    username: str = Field(pattern=f"^{USERNAME}$")
+    password: str = Field(min_length=1, max_length=LONGEST_PASSWORD)
+    project: str | None = None
+
+
+class Guest(Form):
+    """What a guest sends: nothing, or the route that the token is for."""
+
+    route: str | None = Field(default=None, max_length=64)
+    project: str | None = None
+
+
+class TokenOrder(Form):
+    """What a service token is asked for with."""
+
+    project: str = Field(pattern=f"^{NAME}$", description="The project that the token is for.")
+    service: str = Field(pattern=f"^{NAME}$", description="The service that will carry it.")
+    expiresInDays: int | None = Field(default=None, ge=1, le=MOST_DAYS, description="90 if it is left out.")  # noqa: N815
+    description: str | None = Field(default=None, max_length=MOST_TEXT)
+    backend: str | None = Field(default=None, max_length=MOST_TEXT)
+    createdBy: str | None = Field(default=None, max_length=MOST_TEXT, description="For whom; yourself if left out.")  # noqa: N815
+    metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(
+        default=None, description=f"Kept with the token; at most {MOST_METADATA_BYTES} bytes as JSON."
+    )
+
+
+class Page(Query):
+    """Which of the service tokens are asked for."""
+
+    project: str | None = Field(default=None, pattern=f"^{NAME}$")
+    service: str | None = Field(default=None, pattern=f"^{NAME}$")
+    active: Literal["true", "false"] | None = Field(default=None, description="Only live ones, or only dead ones.")
+    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=100)] = 50
+    cursor: str | None = Field(default=None, max_length=512, description="From the answer before.")
+
+
+class Reason(Form):
+    """Why something is revoked. May be said in the body or in the query."""
+
+    reason: str | None = Field(default=None, max_length=MOST_TEXT)
+
+
+class Revoke(Query):
+    """How one token is revoked."""
+
+    reason: str | None = Field(default=None, max_length=MOST_TEXT)
+    unregistered: Literal["true", "false"] = Field(
+        default="false", description="true: revoke an id that this gateway did not issue, too."
+    )
+
+
+class RevokeMany(Query):
+    """Whose tokens are revoked: a subject's, a project's, or a subject's of a project."""
+
+    project: str | None = Field(default=None, pattern=f"^{NAME}$")
+    subject: str | None = Field(default=None, min_length=1, max_length=256)
+    before: Annotated[datetime, AfterValidator(_zoned)] | None = Field(
+        default=None, description="Tokens issued before this moment; now, if it is left out."
+    )
+    reason: str | None = Field(default=None, max_length=MOST_TEXT)
+
+
+class Nothing(Form):
+    """No keys at all."""

@@ -1,0 +1,83 @@
+"""Who is calling the gateway itself: any token of any project proves it, as long as it was not taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gatehouse import grants, jose
+from gatehouse.audit import audit
+from gatehouse.call import Call, Identity
+from gatehouse.credentials.gateway import Revocations, bearer
+from gatehouse.errors import ForbiddenError, InvalidTokenError, MissingTokenError
+from gatehouse.projects import Project, Projects
+from gatehouse.tokens import Issuer, TokenVerifier
+
+
+class Collaborators(Protocol):
+    """What proves a caller; `kit.Kit` is it."""
+
+    @property
+    def projects(self) -> Projects:
+        """Return the projects whose tokens are taken."""
+        ...
+
+    @property
+    def revocations(self) -> Revocations:
+        """Return what knows which tokens were taken back."""
+        ...
+
+    def verifier(self, issuer: Issuer) -> TokenVerifier:
+        """Return what believes the tokens of *issuer*."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody with a good token, and the project that it is for."""
+
+    project: Project
+    identity: Identity
+
+
+async def caller(call: Call, kit: Collaborators) -> Caller:
+    """Return who sent *call*. Revocations are asked for anew: what is done here is not done a thousand times a second.
+
+    Raises:
+        MissingTokenError, InvalidTokenError, TokenRevokedError: no token, or none to believe.
+        AuthUnavailableError: it cannot be said now.
+    """
+    if "authorization" not in call.headers:
+        raise MissingTokenError
+    token = bearer(call)
+    project = _project(jose.inspect(token).claims, kit.projects)
+    issuer = Issuer(issuer=project.issuer, audience=project.audience, projects=frozenset([project.project]))
+    identity = await kit.verifier(issuer).verify(token)
+    await kit.revocations.check(identity, project.project, strict=True)
+    return Caller(project, identity)
+
+
+async def admin(call: Call, kit: Collaborators, action: str) -> Caller:
+    """Return who sent *call*, if they may administer the gateway; a refusal of *action* is audited.
+
+    Raises:
+        ForbiddenError: they may not. See `caller` for the others.
+    """
+    known = await caller(call, kit)
+    if not grants.is_admin(known.identity, known.project):
+        who = known.identity.subject
+        audit(action, who=who, source_ip=call.client_ip, result="refused", request_id=call.request_id)
+        raise ForbiddenError("Only administrators may do that: send a token of POST /auth/login with the role 'admin'.")
+    return known
+
+
+def _project(claims: Mapping[str, Any], projects: Projects) -> Project:
+    """Return the project that a token with *claims* says it is for. Nothing is believed yet: its verifier decides."""
+    named = claims.get("aud", [])
+    audiences = named if isinstance(named, list) else [named]
+    for project in projects.all:
+        addressed = project.audience in audiences and claims.get("iss", project.issuer) == project.issuer
+        if addressed or ("aud" not in claims and claims.get("project") == project.project):
+            return project
+    raise InvalidTokenError
