@@ -13,10 +13,10 @@ from threading import RLock
 from typing import Any
 
 import pytest
-from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.responses import DynamoHandler
 from moto.server import ThreadedMotoServer
 
-WRITES = ("put_item", "update_item", "delete_item", "transact_write_items")
+WRITES = ("put_item", "update_item", "delete_item", "batch_write_item", "transact_write_items")
 
 
 def one_at_a_time(work: Callable[..., Any], lock: Any) -> Callable[..., Any]:
@@ -36,7 +36,7 @@ def moto_server() -> Iterator[str]:
     lock = RLock()
     with pytest.MonkeyPatch.context() as patch:
         for name in WRITES:
-            patch.setattr(DynamoDBBackend, name, one_at_a_time(getattr(DynamoDBBackend, name), lock))
+            patch.setattr(DynamoHandler, name, one_at_a_time(getattr(DynamoHandler, name), lock))
         server.start()
         yield f"http://127.0.0.1:{server.get_host_and_port()[1]}"
         server.stop()

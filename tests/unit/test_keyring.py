@@ -97,6 +97,19 @@ def test_without_any_keys_nobody_can_be_checked_and_recovery_comes_soon() -> Non
     assert run(ring.current()).current.kid == "k1"
 
 
+def test_after_trouble_a_ring_is_fresh_for_as_long_as_ever() -> None:
+    ring, store, clock = live()
+    run(ring.current())
+    store.text = RuntimeError("down")
+    clock.now = FRESH_S
+    run(ring.current())
+    store.text = document()
+    for seconds, fetches in ((QUIET_S, 3), (QUIET_S * 2, 3), (QUIET_S + FRESH_S - 1, 3), (QUIET_S + FRESH_S, 4)):
+        clock.now = FRESH_S + seconds
+        run(ring.current())
+        assert store.fetches == fetches
+
+
 @pytest.mark.parametrize("text", [one_key(secret="changeme"), "not json", "{}"])
 def test_a_ring_that_is_refused_lets_nobody_in(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     ring, _, _ = live(text)

@@ -81,16 +81,19 @@ class Limits:
         starting = {":started": now_us + rate.increment_us, ":now": now_us, ":expires": expires}
         for _ in range(ATTEMPTS):
             done, tat = self._updated(pk, _MOVE_ON, _IN_USE_AND_NOT_FULL, moving)
-            if done and tat is not None:
+            if done:
                 return decide(tat - rate.increment_us, now_us, rate)
-            if tat is not None and tat >= now_us:
+            if tat >= now_us:
                 return decide(tat, now_us, rate)
             if self._updated(pk, _START, _NOT_IN_USE, starting)[0]:
                 return decide(None, now_us, rate)
         raise ContentionError(f"a bucket changed {ATTEMPTS} times under our hands")
 
-    def _updated(self, pk: str, update: str, condition: str, values: dict[str, int]) -> tuple[bool, int | None]:
-        """Return whether *condition* held, and the bucket's tat: after the update, or as it stands without."""
+    def _updated(self, pk: str, update: str, condition: str, values: dict[str, int]) -> tuple[bool, int]:
+        """Return whether *condition* held, and the bucket's tat: after the update, or as it stands without.
+
+        A bucket that is not there has drained long ago: its tat is 0.
+        """
         dynamodb = client("dynamodb")
         try:
             answer = dynamodb.update_item(
@@ -99,12 +102,12 @@ class Limits:
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
-                ReturnValues="UPDATED_NEW",
+                ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except dynamodb.exceptions.ConditionalCheckFailedException as error:
             return False, _tat(error.response.get("Item"))
-        return True, _tat(answer.get("Attributes"))
+        return True, _tat(answer["Attributes"])
 
 
 class _Refusals:
@@ -137,5 +140,5 @@ def _pk(key: str, rate: Rate) -> str:
     return f"limit#{key}#{rate.increment_us}x{rate.burst}"
 
 
-def _tat(item: Any) -> int | None:
-    return int(item["tat"]["N"]) if item and "tat" in item else None
+def _tat(item: Any) -> int:
+    return int(item["tat"]["N"]) if item else 0

@@ -31,5 +31,6 @@ def read(arn: str) -> str:
     """
     named = _REGION_OF_ARN.match(arn)
     service = Service(name="secretsmanager", target="secretsmanager", json="1.1", region=named[1] if named else "")
-    text: str = call(service, "GetSecretValue", {"SecretId": arn})["SecretString"]
+    # Which version is the default on AWS, too; the label makes it so for emulators.
+    text: str = call(service, "GetSecretValue", {"SecretId": arn, "VersionStage": "AWSCURRENT"})["SecretString"]
     return text

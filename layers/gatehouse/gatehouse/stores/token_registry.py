@@ -56,7 +56,8 @@ class TokenRegistry:
         query: dict[str, Any] = {
             "TableName": self._table,
             "IndexName": "by-project" if project else "by-time",
-            "KeyConditionExpression": "project = :value" if project else "kind = :value",
+            "KeyConditionExpression": "#of = :value",
+            "ExpressionAttributeNames": {"#of": "project" if project else "kind"},  # "project" is a reserved word
             "ExpressionAttributeValues": {":value": {"S": project or KIND}},
             "ScanIndexForward": False,
             "Limit": PAGE,
