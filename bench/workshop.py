@@ -22,7 +22,7 @@ PYTHON = FOLDER / "bin" / "python"
 READY = FOLDER / ".ready"
 RIE_PATTERN = ".venv-sam/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}"
 RUNTIME_CLIENT = "awslambdaric==4.2.2"
-SAME_AS_HERE = ("boto3", "httpx")
+SAME_AS_HERE = ("boto3", "httpx", "pyjwt")
 LAMBDA_PYTHON = (3, 13)
 OF_THE_RUNTIME = ("awslambdaric*", "boto3*", "botocore*", "s3transfer*", "jmespath*", "dateutil*", "python_dateutil*")
 """What Lambda brings along, with bytecode: it is not what a function's package ships."""

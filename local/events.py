@@ -15,7 +15,10 @@ from typing import Any
 from local.template import ROOT
 
 FOLDER = ROOT / "events"
-PLACES = ("TOKEN", "EXPIRED_TOKEN", "PASSWORD", "BASE64_LOGIN")
+PLACES = (
+    "TOKEN", "EXPIRED_TOKEN", "GUEST_TOKEN", "LEAVING_TOKEN", "SERVICE_TOKEN", "PASSWORD", "BASE64_LOGIN",
+)  # fmt: skip
+"""LEAVING_TOKEN is a login of its own, for events that end it."""
 
 
 def names() -> list[str]:

@@ -18,6 +18,7 @@ from gatehouse import grants, keys, passwords
 from gatehouse.logins import LONGEST_PASSWORD, USERNAME
 from gatehouse.projects import load
 from gatehouse.stores.admins import PREFIX, AdminRecord, document
+from gatehouse.tokens import Issuer, mint
 from local import demo, stores, template, variables
 from local.servers import listen, served
 from local.state import kept
@@ -111,12 +112,16 @@ class House:
         """Return what fills the places of `events/`: tokens of the demo administrator, one good and one past."""
         _, tokens = load(self.projects, {**os.environ, **self.environment()}).issuing()
         username, password = self.admin
+        guest_route = next(iter(tokens.guest_routes), "")
         ring = keys.parse(self._ring)
         claims = grants.login_claims(tokens, username, "admin")
         login = json.dumps({"username": username, "password": password})
         return {
             "TOKEN": grants.issue(ring, tokens, claims, time.time()).token,
             "EXPIRED_TOKEN": grants.issue(ring, tokens, claims, time.time() - tokens.ttl - 3600).token,
+            "GUEST_TOKEN": grants.issue(ring, tokens, grants.guest_claims(tokens, guest_route), time.time()).token,
+            "LEAVING_TOKEN": grants.issue(ring, tokens, claims, time.time()).token,
+            "SERVICE_TOKEN": _service_token(ring),
             "PASSWORD": password,
             "BASE64_LOGIN": base64.b64encode(login.encode()).decode(),
         }
@@ -147,6 +152,12 @@ class House:
             Body=document(record),
             ContentType="application/json",
         )
+
+
+def _service_token(ring: keys.KeyRing) -> str:
+    """Return a token that opens captionacc's route; the registry has no row of it."""
+    claims = {"sub": "captionacc/prefect", "project": "captionacc", "service": "prefect"}
+    return mint(ring, Issuer(issuer="gatehouse", audience="captionacc"), claims, ttl_s=3600, now=time.time()).token
 
 
 def _reached(url: str, host: str) -> str:

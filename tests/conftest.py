@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gatehouse import lambda_http
+from gatehouse.stores import aws_json
 from tests.ministack import ministack
 from tests.moto_server import moto_server
 
@@ -18,4 +19,5 @@ __all__ = ["ministack", "moto_server"]
 def _close_the_loop_of_lambda() -> Iterator[None]:
     yield
     lambda_http.event_loop().close()
+    aws_json.close()
     gc.collect()

@@ -18,7 +18,7 @@ from gatehouse.errors import (
     InvalidServiceError,
     TokenNotFoundError,
 )
-from gatehouse.jwks import document
+from gatehouse.jwks import MAX_AGE_S, document
 from gatehouse.kit import Kit
 from gatehouse.lambda_http import lambda_function
 from gatehouse.settings import read
@@ -26,8 +26,7 @@ from gatehouse.stores.waiting import stored
 from gatehouse.taking_back import TakingBack, is_active
 from gatehouse.token_pages import page
 
-PUBLIC = {"Cache-Control": "public, max-age=300"}
-"""As long as a process keeps the key ring: a key is published before it signs for longer than that."""
+PUBLIC = {"Cache-Control": f"public, max-age={MAX_AGE_S}"}
 REFUSALS = {"project": InvalidProjectError, "service": InvalidServiceError, "expiresInDays": InvalidExpiryError}
 
 kit = Kit(read(os.environ))

@@ -102,6 +102,9 @@ def projects_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("metacogna.yaml", "captionacc.yaml"):
         (folder / name).write_text((ROOT / "layers/config/projects" / name).read_text())
     (folder / "lab.yaml").write_text(PROJECT)
+    for name in ("spare-uvicorn", "spare-mangum"):  # projects whose tokens may all be revoked, each by one host's test
+        route = f'{{name: ALL, path: /{name}, upstream: "${{LAB_URL}}", accept: [gateway]}}'
+        (folder / f"{name}.yaml").write_text(f"project: {name}\nroutes:\n  - {route}\n")
     return folder
 
 

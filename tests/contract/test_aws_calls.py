@@ -149,7 +149,7 @@ def test_a_request_is_signed_with_the_session(here: Callable[[str], None]):
     assert headers["x-amz-target"] == "secretsmanager.GetSecretValue"
     assert headers["x-amz-security-token"] == "session"
     assert "/eu-central-1/secretsmanager/aws4_request" in headers["authorization"]
-    assert json.loads(asked[0]["body"]) == {"SecretId": ARN}
+    assert json.loads(asked[0]["body"]) == {"SecretId": ARN, "VersionStage": "AWSCURRENT"}
 
 
 def test_a_failure_of_the_service_is_asked_once_more(here: Callable[[str], None]):

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from typing import Any
+from uuid import uuid4
 
 import jwt
 import pytest
@@ -14,7 +15,7 @@ from local import events
 from tests.contract.conftest import PASSWORD, SECRET, check_error, invoke
 from tests.contract.upstream import Lab
 
-LOGIN, GUEST, PROXY = "LoginFunction", "GuestFunction", "ProxyFunction"
+LOGIN, GUEST, TOKENS, PROXY = "LoginFunction", "GuestFunction", "TokensFunction", "ProxyFunction"
 EXPECTED: dict[str, tuple[str, int, str | None]] = {
     "login-ok": (LOGIN, 200, None),
     "login-ok-base64": (LOGIN, 200, None),
@@ -30,24 +31,45 @@ EXPECTED: dict[str, tuple[str, int, str | None]] = {
     "proxy-with-expired-token": (PROXY, 403, "INVALID_TOKEN"),
     "proxy-binary-upload": (PROXY, 200, None),
     "proxy-dot-segments": (PROXY, 400, "BAD_PATH"),
+    "tokens-issue": (TOKENS, 201, None),
+    "tokens-issue-without-token": (TOKENS, 401, "MISSING_TOKEN"),
+    "tokens-issue-as-guest": (TOKENS, 403, "FORBIDDEN"),
+    "tokens-issue-bad-expiry": (TOKENS, 400, "INVALID_EXPIRY"),
+    "tokens-list": (TOKENS, 200, None),
+    "tokens-show-unknown": (TOKENS, 404, "TOKEN_NOT_FOUND"),
+    "tokens-revoke-unknown": (TOKENS, 404, "TOKEN_NOT_FOUND"),
+    "tokens-revoke-all-of-nobody": (TOKENS, 400, "INVALID_REQUEST"),
+    "tokens-revoke-all-of-a-subject": (TOKENS, 200, None),
+    "session": (TOKENS, 200, None),
+    "session-without-token": (TOKENS, 401, "MISSING_TOKEN"),
+    "refresh": (TOKENS, 200, None),
+    "refresh-with-expired-token": (TOKENS, 403, "INVALID_TOKEN"),
+    "logout": (TOKENS, 200, None),
+    "jwks": (TOKENS, 200, None),
+    "openapi": (TOKENS, 200, None),
+    "captionacc-with-service-token": (PROXY, 200, None),
+    "captionacc-with-login-token": (PROXY, 403, "INVALID_TOKEN"),
     "not-found": (PROXY, 404, "NOT_FOUND"),
     "root": (PROXY, 404, "NOT_FOUND"),
 }
 """Which function each event is for, and the status and error code that it answers."""
 
 
-def token(secret: str, *, lasts_s: int, route: str = "BUILD") -> str:
+def token(secret: str, *, lasts_s: int, **changes: Any) -> str:
     """Return a token of the metacogna gateway that ends in *lasts_s* seconds."""
     now = int(time.time())
     claims = {
         "iss": "gateway.metacogna.ai",
         "aud": "metacogna-clients",
         "sub": "ada",
-        "route": route,
+        "route": "AUTH",
         "scopes": ["admin"],
         "iat": now + min(lasts_s, 0) - 60,
         "exp": now + lasts_s,
+        "jti": uuid4().hex,
+        **changes,
     }
+    claims = {name: value for name, value in claims.items() if value is not None}
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
@@ -56,6 +78,11 @@ def fillings(secret: str, password: str) -> dict[str, str]:
     return {
         "TOKEN": token(secret, lasts_s=3600),
         "EXPIRED_TOKEN": token(secret, lasts_s=-3600),
+        "GUEST_TOKEN": token(secret, lasts_s=3600, sub="guest", route="BUILD", scopes=["guest"]),
+        "LEAVING_TOKEN": token(secret, lasts_s=3600),
+        "SERVICE_TOKEN": token(
+            secret, lasts_s=3600, iss="gatehouse", aud="captionacc", project="captionacc", service="prefect", route=None
+        ),
         "PASSWORD": password,
         "BASE64_LOGIN": base64.b64encode(json.dumps({"username": "ada", "password": password}).encode()).decode(),
     }

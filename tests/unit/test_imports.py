@@ -181,7 +181,14 @@ def test_fastapi_is_known_where_the_gateways_own_addresses_are_and_nowhere_else(
 
 
 def test_settings_are_read_by_those_who_put_things_together_and_by_nobody_else() -> None:
-    assert {name for name in SOURCES if "settings" in ours(name)} <= {"gatehouse.kit"}
+    readers = {name for name in SOURCES if "settings" in ours(name)}
+    assert {name for name in readers if not name.startswith("gatehouse.cli")} <= {"gatehouse.kit"}
+
+
+def test_the_command_line_is_for_operators_and_no_function_knows_it() -> None:
+    others = {name for name in SOURCES if not name.startswith(("gatehouse.cli", "gatehouse.__main__"))}
+    assert not {name for name in others if below(ours(name), "cli")}
+    assert not {name for name in others if "typer" in {one.partition(".")[0] for one in imported(SOURCES[name])}}
 
 
 def test_no_module_depends_on_itself_by_a_detour() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gatehouse.errors import AuthUnavailableError, InvalidCredentialsError, RateLimitedError
 from gatehouse.gcra import US, Rate, decide
 from gatehouse.login_limits import LoginLimits, LoginRates, site
+from gatehouse.settings import SettingsError, read
 
 NOW = 1_800_000_000
 HOME, ELSEWHERE = "192.0.2.7", "198.51.100.9"
@@ -326,6 +327,28 @@ def test_a_login_counts_although_its_charge_could_not_be_given_back(
         "login attempt not given back",
         "place of a login not kept",
     ]
+
+
+# ------------------------------------------------------------------------------------------------------ as settings
+
+
+def test_the_limits_are_settings() -> None:
+    settings = read({"LOGIN_LIMIT_USER": "3/1h", "LOGIN_LIMIT_ADDRESS": "7/10s", "CACHE_TABLE": "cache"})
+    assert (settings.login_limit_user, settings.login_limit_address) == (Rate(3, 3600, 3), Rate(7, 10, 7))
+    assert settings.cache_table == "cache"
+
+
+@pytest.mark.parametrize("environ", [{}, {"LOGIN_LIMIT_USER": "", "LOGIN_LIMIT_ADDRESS": "", "CACHE_TABLE": ""}])
+def test_there_are_limits_where_nobody_says_any(environ: dict[str, str]) -> None:
+    settings = read(environ)
+    assert (settings.login_limit_user, settings.login_limit_address) == (Rate(10, 300, 10), Rate(50, 300, 50))
+
+
+def test_a_limit_that_is_none_stops_the_start_and_every_one_is_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read({"LOGIN_LIMIT_USER": "0/5m", "LOGIN_LIMIT_ADDRESS": "many"})
+    for said in ("LOGIN_LIMIT_USER: '0/5m'", "LOGIN_LIMIT_ADDRESS: 'many'", "10/5m"):
+        assert said in str(caught.value)
 
 
 # --------------------------------------------------------------------------------------------- whose address it is

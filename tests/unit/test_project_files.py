@@ -16,7 +16,7 @@ from gatehouse.projects import Problem, ProjectFileError, Projects, health_urls,
 from gatehouse.projects.load import MOST_BYTES
 from gatehouse.projects.model import Cors, Project, Route
 from gatehouse.routes import pattern
-from tests.unit.fakes import ROOT, TARGETS, metacogna, the_metacogna, write
+from tests.unit.fakes import metacogna, the_metacogna, write
 
 TOKENS = {"issuer": "i", "audience": "a", "elevated": ["AUTH"]}
 ROUTE = {"name": "A", "path": "/a", "upstream": "http://a.test", "auth": "none"}
@@ -553,42 +553,6 @@ def test_every_policy_of_every_project_is_known(tmp_path: Path) -> None:
     write(tmp_path, a_file(cors={"origins": ["*"]}), "1.yaml")
     write(tmp_path, a_file(project="other", route={"path": "/b"}), "2.yaml")
     assert [cors.origins for cors in load(tmp_path, {}).cors] == [("*",)]
-
-
-# ------------------------------------------------------------------------------------------------- the command line
-
-
-def test_the_check_command_lists_projects_that_are_right(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from gatehouse.__main__ import main
-
-    for name, value in TARGETS.items():
-        monkeypatch.setenv(name, value)
-    assert main(["check", str(ROOT / "layers/config/projects")]) == 0
-    assert "metacogna: /build (required), /kv (optional), /core (optional)" in capsys.readouterr().out
-
-
-def test_the_check_command_lists_everything_that_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from gatehouse.__main__ import main
-
-    write(tmp_path, a_file(route={"auth": "maybe", "limit": "x"}))
-    assert main(["check", str(tmp_path)]) == 1
-    written = capsys.readouterr()
-    assert written.out == ""
-    assert written.err.count("demo.yaml:") == 2
-
-
-@pytest.mark.parametrize("arguments", [[], ["check"], ["nope"], ["check", "a", "b"]])
-def test_the_command_line_explains_itself_when_it_is_misused(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    from gatehouse.__main__ import main
-
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert "usage: python -m gatehouse" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------- one mistake does not hide another

@@ -122,6 +122,9 @@ class Kit:
 
     async def close(self) -> None:
         """Close what is open, if anything was ever opened."""
+        from gatehouse.stores import aws_json
+
+        aws_json.close()
         if "upstream" in self.__dict__:
             await self.upstream.close()
 

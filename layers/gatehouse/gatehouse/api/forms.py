@@ -26,6 +26,11 @@ def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def _whole(number: Any) -> Any:
+    """Take 7.0 for 7: in JSON they are the same number."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 def _digits(text: Any) -> Any:
     if isinstance(text, str) and not (text.isascii() and text.isdigit()):
         raise ValueError("expected a whole number")
@@ -58,7 +63,9 @@ class TokenOrder(Form):
 
     project: str = Field(pattern=f"^{NAME}$", description="The project that the token is for.")
     service: str = Field(pattern=f"^{NAME}$", description="The service that will carry it.")
-    expiresInDays: int | None = Field(default=None, ge=1, le=MOST_DAYS, description="90 if it is left out.")  # noqa: N815
+    expiresInDays: Annotated[int, Field(ge=1, le=MOST_DAYS), BeforeValidator(_whole)] | None = Field(  # noqa: N815
+        default=None, description="90 if it is left out."
+    )
     description: str | None = Field(default=None, max_length=MOST_TEXT)
     backend: str | None = Field(default=None, max_length=MOST_TEXT)
     createdBy: str | None = Field(default=None, max_length=MOST_TEXT, description="For whom; yourself if left out.")  # noqa: N815
@@ -73,7 +80,7 @@ class Page(Query):
     project: str | None = Field(default=None, pattern=f"^{NAME}$")
     service: str | None = Field(default=None, pattern=f"^{NAME}$")
     active: Literal["true", "false"] | None = Field(default=None, description="Only live ones, or only dead ones.")
-    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=100)] = 50
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_digits)] = 50
     cursor: str | None = Field(default=None, max_length=512, description="From the answer before.")
 
 

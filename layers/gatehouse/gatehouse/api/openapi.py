@@ -82,10 +82,10 @@ def document(projects: Projects) -> dict[str, Any]:
     for one in OPERATIONS:
         models.update(dict.fromkeys([*one.answer, *filter(None, (one.takes, one.asks))]))
     _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=REF)
+    definitions = _with_projects(schemas["$defs"], projects)
     paths: dict[str, dict[str, Any]] = {}
     for one in OPERATIONS:
-        paths.setdefault(one.path, {})[one.method] = _operation(one, schemas["$defs"])
-    definitions = _with_projects(schemas["$defs"], projects)
+        paths.setdefault(one.path, {})[one.method] = _operation(one, definitions)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gatehouse", "version": VERSION, "description": "Logins, tokens and keys of the gateway."},
@@ -165,8 +165,17 @@ def _queries() -> set[str]:
 
 
 def _with_projects(schemas: Mapping[str, Any], projects: Projects) -> Mapping[str, Any]:
-    """Return *schemas* with the projects that there are, for whoever reads the document."""
-    order = schemas["TokenOrder"]
-    named = {"enum": [one.project for one in projects.all]}
-    properties = {**order["properties"], "project": {**order["properties"]["project"], **named}}
-    return {**schemas, "TokenOrder": {**order, "properties": properties}}
+    """Return *schemas* with the names of projects that there are, for whoever reads the document."""
+    every = [one.project for one in projects.all]
+    issuing = [one.project for one in projects.all if one.tokens]
+    named = {"TokenOrder": every, "RevokeMany": every, "Login": issuing, "Guest": issuing}
+    return {**schemas, **{name: _with_enum(schemas[name], names) for name, names in named.items()}}
+
+
+def _with_enum(schema: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    project = schema["properties"]["project"]
+    optional = [{"type": "null"}] if "anyOf" in project else []
+    said = {key: value for key, value in project.items() if key in {"title", "description"}}
+    enum = {"type": "string", "enum": names}
+    project = {**said, "anyOf": [enum, *optional]} if optional else {**said, **enum}
+    return {**schema, "properties": {**schema["properties"], "project": project}}

@@ -13,8 +13,9 @@ import os
 import re
 import ssl
 import time
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -31,6 +32,10 @@ _BEYOND_US = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 _VARIABLES = {"secretsmanager": "SECRETS_MANAGER", "dynamodb": "DYNAMODB"}
 _REGION = re.compile(r"(?!us-iso|eu-isoe)[a-z]{2}(?:-[a-z]+)+-\d")
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+_IDLE: defaultdict[str, list[http.client.HTTPConnection]] = defaultdict(list)
+"""Connections that are kept for the next call, by address; lists, since threads take from them and give back."""
 
 
 class AwsError(Exception):
@@ -52,13 +57,6 @@ class Service:
     target: str
     json: str
     region: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Connections:
-    """Connections that are kept for the next call to an address."""
-
-    idle: list[http.client.HTTPConnection] = field(default_factory=list)
 
 
 def call(service: Service, operation: str, document: Mapping[str, Any]) -> Any:
@@ -88,6 +86,13 @@ def call(service: Service, operation: str, document: Mapping[str, Any]) -> Any:
         return _asked(url, post)  # once more: a kept connection may have been closed meanwhile
 
 
+def close() -> None:
+    """Close the connections that nobody uses now."""
+    for idle in _IDLE.values():
+        while idle:
+            idle.pop().close()
+
+
 def address(service: str, region: str, environ: Mapping[str, str]) -> str | None:
     """Return the URL of *service*; None where only boto3 knows (credentials or endpoints of another kind)."""
     plain = environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY")
@@ -115,8 +120,8 @@ def _asked(url: SplitResult, post: Post) -> Any:
 
 
 def _sent(url: SplitResult, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-    kept = _connections(f"{url.scheme}://{url.netloc}")
-    connection = kept.idle.pop() if kept.idle else _connection(url)
+    idle = _IDLE[f"{url.scheme}://{url.netloc}"]
+    connection = idle.pop() if idle else _connection(url)
     try:
         connection.request("POST", "/", body=body, headers=dict(headers))
         response = connection.getresponse()
@@ -124,16 +129,11 @@ def _sent(url: SplitResult, headers: Mapping[str, str], body: bytes) -> tuple[in
     except BaseException:
         connection.close()
         raise
-    if response.will_close or not response.isclosed() or len(kept.idle) >= MOST_IDLE:
+    if response.will_close or not response.isclosed() or len(idle) >= MOST_IDLE:
         connection.close()
     else:
-        kept.idle.append(connection)
+        idle.append(connection)
     return response.status, data
-
-
-@cache
-def _connections(_: str) -> _Connections:
-    return _Connections()
 
 
 def _connection(url: SplitResult) -> http.client.HTTPConnection:
