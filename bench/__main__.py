@@ -1,4 +1,4 @@
-"""Run the benchmarks: `make bench`, or one of them with `make bench ARGS=throughput` or `ARGS=coldstart`."""
+"""Run the benchmarks: `make bench`, or one of them, as in `make bench ARGS=throughput`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from bench import coldstart, throughput
+from bench import coldstart, revocations, throughput
 from bench.processes import BenchError
 
-BENCHES: dict[str, Callable[[], None]] = {"throughput": throughput.run, "coldstart": coldstart.run}
+BENCHES: dict[str, Callable[[], None]] = {
+    "throughput": throughput.run,
+    "coldstart": coldstart.run,
+    "revocations": revocations.run,
+}
 INTERRUPTED = 130
 
 
@@ -19,7 +23,7 @@ def main(names: list[str]) -> int:
     """Run the benchmarks called *names*, or all; return the exit code."""
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
-        print(f"bench: there is no '{unknown[0]}'; there is {' and '.join(BENCHES)}", file=sys.stderr)
+        print(f"bench: there is no '{unknown[0]}'; there is {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()

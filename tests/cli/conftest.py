@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner, Result
 
 from gatehouse.cli import admins
@@ -36,8 +38,20 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             patch.delenv(name)
         patch.setenv("GATEWAY_JWT_SECRET", SECRET)
         patch.setenv("ADMIN_PASSWORD", ADA)
+        forget_everything()
         with House() as house:
             yield house
+        forget_everything()
+
+
+def forget_everything() -> None:
+    """Empty the stores: those of one process are the same ones, for whatever tests ran before and will run after."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        urlopen(Request(f"http://127.0.0.1:{server.get_host_and_port()[1]}/moto-api/reset", method="POST")).close()
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="package")

@@ -39,7 +39,12 @@ routes:
   - {name: SLOW,  path: /lab/slow,  upstream: "${LAB_STUCK_URL}", auth: none, timeout: 300ms}
   - {name: NOWHERE, path: /lab/nowhere, upstream: "http://upstream.invalid", auth: none}
   - {name: OPENED, path: /lab/opened, upstream: "${LAB_URL}", accept: [gateway], claims: {project: lab}}
-  - {name: SEALED, path: /lab/sealed, upstream: "${LAB_URL}", accept: [gateway], claims: {project: lab}, revocation: strict}
+  - name: SEALED
+    path: /lab/sealed
+    upstream: "${LAB_URL}"
+    accept: [gateway]
+    claims: {project: lab}
+    revocation: strict
   - {name: NAMED,  path: /lab/named,  upstream: "${LAB_URL}", accept: [gateway]}
   - {name: VERSION, path: "/lab/api/v{version}/things", upstream: "${LAB_URL}", auth: none}
 """

@@ -21,8 +21,8 @@ from gatehouse.key_states import EVERYWHERE_S, PUBLISHED_S
 from gatehouse.keyring import FRESH_S, LiveKeyRing
 from gatehouse.kit import Kit
 from gatehouse.settings import read
-from gatehouse.stores.secrets import secret_value
 from gatehouse.stores.key_ring_secret import KeyRingSecret
+from gatehouse.stores.secrets import secret_value
 from local.house import House
 from local.servers import listen, served
 from tests.unit.fakes import FakeClock, run

@@ -276,7 +276,7 @@ def test_a_log_longer_than_a_page_is_read_to_its_end(stores: Stores):
         new_item(Revocation(kind="jti", value=f"{number:05d}", expires_at=2_000_000_000), by="ada", reason=wide * 10)[0]
         for number in range(700)
     ]
-    with ThreadPoolExecutor(THREADS) as pool:  # 700 × 3 KB: more than the megabyte that one page holds
+    with ThreadPoolExecutor(THREADS) as pool:  # 700 of 3 KB: more than the megabyte that one page holds
         list(pool.map(lambda item: stores.dynamodb.put_item(TableName=stores.table, Item=item), rows))
     assert len(run(stores.log.since(0))) == 700
 

@@ -191,7 +191,8 @@ def test_a_list_can_be_of_the_live_ones_or_of_the_others(send: Send, admin_token
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=101", "limit=ten", "limit=5.0", "limit=", "active=maybe", "active=", "cursor=nonsense",
-     "cursor=W10", "cursor=WzEsMiwzXQ", "cursor=WzFlOTk5LCAiYSIsICJiIl0", "project=a/b", "projct=lab", "limit=1&limit=2"],
+     "cursor=W10", "cursor=WzEsMiwzXQ", "cursor=WzFlOTk5LCAiYSIsICJiIl0", "project=a/b", "projct=lab",
+     "limit=1&limit=2"],
 )  # fmt: skip
 def test_a_query_that_is_not_one_is_refused(send: Send, admin_token: str, query: str):
     check_error(send("GET", f"/auth/tokens?{query}", bearer(admin_token)), 400, "INVALID_REQUEST")
@@ -371,7 +372,8 @@ def test_a_refreshed_token_says_the_same_of_the_same_session_and_opens_the_same(
     assert {k: v for k, v in new.items() if k not in changing} == {k: v for k, v in old.items() if k not in changing}
     assert new["jti"] != old["jti"]
     sessions = [token_ids.SessionTokenId.read(said["jti"]) for said in (old, new)]
-    assert sessions[0] and sessions[1]
+    assert sessions[0]
+    assert sessions[1]
     assert sessions[0].session == sessions[1].session
     assert sessions[1].ends_at == new["exp"]
     assert send("GET", "/build/get", bearer(answer.token)).status == 200

@@ -38,6 +38,11 @@ def test_a_package_is_there_with_bytecode(layer, package):
     assert (layer / package / "__pycache__" / "__init__.cpython-313.pyc").exists()
 
 
+def test_the_command_line_stays_at_home(layer):
+    assert not (layer / "gatehouse" / "cli").exists()
+    assert not (layer / "gatehouse" / "__main__.py").exists()
+
+
 def test_bytecode_is_used_whatever_time_the_archive_gives_the_source(layer):
     flags = {struct.unpack_from("<I", file.read_bytes(), 4)[0] for file in layer.rglob("*.pyc")}
     assert flags == {CHECKED_BY_NOTHING}

@@ -224,7 +224,7 @@ def test_a_strict_crowd_shares_looks_but_none_that_began_before_it_came():
         return [await first, *await asyncio.gather(*late)]
 
     # The first one's own look saw nothing; by the time it decides, a later look may already have.
-    first, *late = run(scene())
+    _, *late = run(scene())
     assert set(late) == {"TOKEN_REVOKED"}
     assert len(watched.log.looks) == 2
 

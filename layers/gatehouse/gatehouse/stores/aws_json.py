@@ -121,7 +121,10 @@ def _asked(url: SplitResult, post: Post) -> Any:
 
 def _sent(url: SplitResult, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     idle = _IDLE[f"{url.scheme}://{url.netloc}"]
-    connection = idle.pop() if idle else _connection(url)
+    try:
+        connection = idle.pop()
+    except IndexError:  # asked and not looked at first: another thread may take the last one
+        connection = _connection(url)
     try:
         connection.request("POST", "/", body=body, headers=dict(headers))
         response = connection.getresponse()

@@ -19,7 +19,7 @@ async def secret_value(arn: str) -> str:
 def at_hand(arn: str) -> bool:
     """Say whether the secret *arn* can be read without boto3."""
     named = _REGION_OF_ARN.match(arn)
-    return bool(named) and address("secretsmanager", named[1], os.environ) is not None
+    return named is not None and address("secretsmanager", named[1], os.environ) is not None
 
 
 def read(arn: str) -> str:

@@ -1,0 +1,101 @@
+"""The gateway's own pipeline with nothing behind it: no upstream, no stores, and no look at any signature."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from gatehouse import jose
+from gatehouse.build import gateway
+from gatehouse.call import Call, Identity, Reply
+from gatehouse.clock import Clock
+from gatehouse.errors import AuthUnavailableError, InvalidTokenError
+from gatehouse.headers import Headers
+from gatehouse.keys import ALGORITHMS, HS256, KeyRing
+from gatehouse.projects import Projects
+from gatehouse.tokens import Issuer, TokenVerifier, identity_of
+from gatehouse.upstreams import Outbound
+from gatehouse.usage import LastUse
+
+
+class _Recorder:
+    """An upstream that keeps what it would have been sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outbound] = []
+
+    async def send(self, outbound: Outbound) -> Reply:
+        self.sent.append(outbound)
+        return Reply(status=200, headers=Headers())
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class _NoKeys:
+    async def with_key(self, kid: str) -> KeyRing:  # noqa: ARG002  # it has none
+        raise AuthUnavailableError
+
+    async def current(self) -> KeyRing:
+        raise AuthUnavailableError
+
+
+class _NoRevocations:
+    async def check(self, identity: Identity, project: str, *, strict: bool) -> None:
+        """Nothing is revoked, as far as is known here."""
+
+
+class _Reader(TokenVerifier):
+    """Takes whatever a token says, if only its signature is to be believed."""
+
+    def __init__(self, issuer: Issuer, clock: Clock, proved: list[Identity]) -> None:
+        super().__init__(_NoKeys(), issuer, clock)
+        self._proved = proved
+
+    async def verify(self, token: str) -> Identity:
+        """Return who *token* says is calling."""
+        form = jose.inspect(token)
+        if form.algorithm not in (ALGORITHMS if form.kid else (HS256,)):
+            raise InvalidTokenError
+        identity = identity_of(self.claims_of(form, legacy=not form.kid), token)
+        self._proved.append(identity)
+        return identity
+
+
+@dataclass(frozen=True)
+class DryKit:
+    """Collaborators of pipelines that do nothing."""
+
+    clock: Clock = time.time
+    proved: list[Identity] = field(default_factory=list)
+    upstream: _Recorder = field(default_factory=_Recorder)
+    revocations: _NoRevocations = field(default_factory=_NoRevocations)
+
+    @property
+    def last_use(self) -> LastUse:
+        """Nobody notes anything."""
+
+        async def write(_: str, __: int) -> None:
+            return None
+
+        return LastUse(write, self.clock)
+
+    def verifier(self, issuer: Issuer) -> TokenVerifier:
+        """Return what reads the tokens of *issuer*."""
+        return _Reader(issuer, self.clock, self.proved)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the gateway answers, whom it takes for the caller, and what it would send to where."""
+
+    reply: Reply
+    identity: Identity | None
+    outbound: Outbound | None
+
+
+async def outcome(projects: Projects, call: Call, clock: Clock = time.time) -> Outcome:
+    """Return how a gateway with *projects* answers *call*, as far as that can be said without keys and stores."""
+    kit = DryKit(clock)
+    reply = await gateway(projects, kit)(call)
+    return Outcome(reply, next(iter(kit.proved), None), next(iter(kit.upstream.sent), None))
