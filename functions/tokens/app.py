@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from gatehouse import registry, sessions, web
+from gatehouse import grants, registry, sessions, web
 from gatehouse.api import forms, openapi
 from gatehouse.audit import audit
+from gatehouse.call import Identity
 from gatehouse.callers import Caller, admin, caller
 from gatehouse.errors import (
     InvalidExpiryError,
@@ -38,6 +40,7 @@ routes, app = web.create_app("Gatehouse tokens", kit.projects.cors)
 @routes.post("/auth/tokens", status_code=201)
 async def issue(request: Request) -> dict[str, object]:
     """Issue a service token. This answer is the only place where it ever stands."""
+    ring = await kit.keys.current()  # before it is asked who is calling: nothing slow may stand behind that
     by = await admin(web.call_of(request), kit, "token issue")
     asked = await web.form(request, forms.TokenOrder, refusals=REFUSALS)
     order = registry.Order(
@@ -50,7 +53,6 @@ async def issue(request: Request) -> dict[str, object]:
         metadata=asked.metadata or {},
     )
     project = registry.check(order, kit.projects.all)
-    ring = await kit.keys.current()
     token, record = registry.issue(ring, project, order, by=by.identity.subject, now=time.time())
     await stored(kit.registry.put, record)
     _audit(request, "token issue", by, jti=record.jti, project=record.project, service=record.service)
@@ -78,7 +80,7 @@ async def find(request: Request) -> dict[str, object]:
 async def show(request: Request, jti: str) -> dict[str, object]:
     """Show what is kept of one service token."""
     await admin(web.call_of(request), kit, "token show")
-    record = await stored(kit.registry.get, jti)
+    record = await stored(kit.registry.get, _checked(jti))
     if record is None:
         raise TokenNotFoundError
     return registry.view(record, active=is_active(record, kit.revocations.known, time.time()))
@@ -101,7 +103,7 @@ async def revoke_many(request: Request) -> dict[str, object]:
     """Revoke whatever of a subject or a project was issued before a moment."""
     by = await admin(web.call_of(request), kit, "tokens revoke")
     asked = web.query(request, forms.RevokeMany)
-    if asked.project and asked.project not in {one.project for one in kit.projects.all}:
+    if asked.project and asked.project not in kit.projects.named:
         raise InvalidProjectError
     reason = await _reason(request, asked.reason)
     project, subject, who = asked.project or "", asked.subject or "", by.identity.subject
@@ -121,11 +123,11 @@ async def session(request: Request) -> dict[str, object]:
 @routes.post("/auth/refresh")
 async def refresh(request: Request) -> dict[str, object]:
     """Give a new token for a live one, which ends a little later."""
+    await web.form(request, forms.Nothing, empty=forms.Nothing())
+    ring = await kit.keys.current()
     known = await caller(web.call_of(request), kit)
-    await web.form(request, web.Form, empty=web.Form())
-    issued = sessions.refreshed(await kit.keys.current(), known.project, known.identity, time.time())
-    old = sessions.superseded(known.identity, time.time())
-    await stored(taking_back.by_row, old, by=known.identity.subject, reason="refresh")
+    issued = sessions.refreshed(ring, known.project, known.identity, time.time())
+    await stored(_supersede, known.identity)
     _audit(request, "refresh", known, jti=issued.jti)
     return {"success": True, "token": issued.token, "expiresAt": registry.iso(issued.expires_at)}
 
@@ -133,8 +135,9 @@ async def refresh(request: Request) -> dict[str, object]:
 @routes.post("/auth/logout")
 async def logout(request: Request) -> dict[str, object]:
     """Revoke the token that this is called with, and all that it was refreshed to."""
+    await web.form(request, forms.Nothing, empty=forms.Nothing())
     known = await caller(web.call_of(request), kit)
-    await web.form(request, web.Form, empty=web.Form())
+    await stored(kit.session_limits.charge, known.identity)
     await stored(taking_back.own, known.identity)
     _audit(request, "logout", known, jti=known.identity.token_id)
     return {"success": True}
@@ -151,6 +154,21 @@ async def jwks() -> Response:
 async def described() -> Response:
     """Describe every address under /auth (OpenAPI 3.1)."""
     return JSONResponse(openapi.document(kit.projects), headers=PUBLIC)
+
+
+def _checked(jti: str) -> str:
+    """Return *jti*, if it can be an id at all."""
+    if not re.fullmatch(forms.JTI, jti):
+        raise TokenNotFoundError
+    return jti
+
+
+def _supersede(identity: Identity) -> None:
+    """Let the token that was just refreshed end a little later: once, and not a guest's, who could as well ask anew."""
+    if grants.is_guest(identity) or kit.revocations.known.mentions(identity.token_id):
+        return
+    kit.session_limits.charge(identity)
+    taking_back.by_row(sessions.superseded(identity, time.time()), by=identity.subject, reason="refresh")
 
 
 async def _reason(request: Request, asked: str | None) -> str:

@@ -140,11 +140,18 @@ def house(lab: Lab, httpbin_url: str, stuck_url: str, projects_dir: Path) -> Ite
 
 
 @pytest.fixture(scope="package")
-def uvicorn_send(house: House) -> Iterator[Send]:
-    """The gateway as `make run` serves it."""
+def address(house: House) -> Iterator[str]:
+    """Where the gateway is, as `make run` serves it."""
     app = router(house.template)
     listening = listen("127.0.0.1", 0)
-    port = listening.getsockname()[1]
+    with served(app, [listening]):
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture(scope="package")
+def uvicorn_send(address: str) -> Send:
+    """Send a request to it."""
+    port = int(address.rpartition(":")[2])
 
     def send(method: str, target: str, headers: Any = (), body: bytes = b"", **_: Any) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
@@ -164,8 +171,7 @@ def uvicorn_send(house: House) -> Iterator[Send]:
         finally:
             connection.close()
 
-    with served(app, [listening]):
-        yield send
+    return send
 
 
 @pytest.fixture(scope="package")

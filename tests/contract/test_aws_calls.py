@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import re
 import socket
@@ -213,6 +214,19 @@ def test_a_signature_is_the_one_that_botocore_makes(
     assert ours["authorization"] == request.headers["Authorization"]
     assert ours["x-amz-date"] == request.headers["X-Amz-Date"]
     assert ours.get("x-amz-security-token") == request.headers.get("X-Amz-Security-Token")
+
+
+def test_after_a_lull_that_closed_every_kept_connection_the_next_call_gets_through(here: Callable[[str], None]):
+    closed = [socket.socketpair() for _ in range(3)]
+    with answering(GOOD) as (where, asked):
+        here(where)
+        for ours, theirs in closed:
+            theirs.close()
+            kept = http.client.HTTPConnection("127.0.0.1", timeout=2)
+            kept.sock = ours
+            aws_json._IDLE[where].append(kept)
+        assert asyncio.run(secret_value(ARN)) == "s3cret"
+    assert len(asked) == 1
 
 
 def test_a_connection_is_kept_and_a_closed_one_is_not_the_end(here: Callable[[str], None]):

@@ -30,7 +30,7 @@ AHEAD_S = 20
 
 
 @pytest.fixture(scope="package")
-def address(house: House) -> Iterator[str]:
+def wide(house: House) -> Iterator[str]:
     """The gateway with limits so wide that every case reaches what it is about, and revocations of its own."""
     table = "tokens-of-the-description"
     tokens = house.template.resources("AWS::DynamoDB::Table")["TokensTable"]
@@ -50,8 +50,8 @@ def address(house: House) -> Iterator[str]:
 
 
 @pytest.fixture
-def described(address: str) -> Any:
-    return schemathesis.openapi.from_url(f"{address}/auth/openapi.json")
+def described(wide: str) -> Any:
+    return schemathesis.openapi.from_url(f"{wide}/auth/openapi.json")
 
 
 def administrator() -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import jwt
@@ -13,7 +16,9 @@ import pytest
 
 from gatehouse import token_ids
 from gatehouse.api import answers, openapi
+from gatehouse.stores.revocation_log import RevocationLog
 from gatehouse.tokens import LEEWAY_S
+from local.house import House
 from tests.contract.conftest import PASSWORD, SECRET, Answer, Send, bearer, check_error
 
 DAY = 86_400
@@ -100,6 +105,8 @@ def test_the_record_says_everything_but_the_token(send: Send, admin_token: str):
         ({"project": "lab", "service": "x", "expiresInDays": True}, "INVALID_EXPIRY"),
         ({"project": "lab", "service": "x", "metadata": {"a": "b" * 3000}}, "INVALID_REQUEST"),
         ({"project": "lab", "service": "x", "metadata": []}, "INVALID_REQUEST"),
+        ({"project": "lab", "service": "x", "metadata": {"a": float("nan")}}, "INVALID_REQUEST"),
+        ({"project": "lab", "service": "x", "metadata": {"a": float("inf")}}, "INVALID_REQUEST"),
         ({"project": "lab", "service": "x", "scopes": ["admin"]}, "INVALID_REQUEST"),
         ({"project": "lab", "service": "x", "route": "AUTH"}, "INVALID_REQUEST"),
     ],
@@ -198,6 +205,21 @@ def test_a_query_that_is_not_one_is_refused(send: Send, admin_token: str, query:
     check_error(send("GET", f"/auth/tokens?{query}", bearer(admin_token)), 400, "INVALID_REQUEST")
 
 
+def test_a_cursor_is_of_its_list_alone(send: Send, admin_token: str):
+    for _ in range(2):
+        issue(send, admin_token)
+    cursor = send("GET", "/auth/tokens?project=lab&limit=1", bearer(admin_token)).json["cursor"]
+    path = f"/auth/tokens?project=captionacc&cursor={cursor}"
+    check_error(send("GET", path, bearer(admin_token)), 400, "INVALID_REQUEST")
+    assert send("GET", f"/auth/tokens?cursor={cursor}", bearer(admin_token)).status == 200
+
+
+def test_of_a_thousand_mistakes_ten_are_listed(send: Send, admin_token: str):
+    answer = post(send, "/auth/tokens", admin_token, **{f"key{number}": 1 for number in range(900)})
+    check_error(answer, 400, "INVALID_PROJECT")
+    assert len(answer.json["details"]) == 10
+
+
 # ------------------------------------------------------------------------------------------------------- who may this
 
 
@@ -271,7 +293,9 @@ def test_who_revoked_a_token_when_and_why_is_kept_and_the_first_time_counts(send
     assert send("GET", f"/auth/tokens/{jti}", bearer(admin_token)).json == first.json
 
 
-@pytest.mark.parametrize("jti", ["nope", "a" * 32, "a" * 48, "0" * 128, "sha256:" + "a" * 64, "token%23x", "%2e%2e%2e"])
+@pytest.mark.parametrize(
+    "jti", ["nope", "a" * 32, "a" * 48, "0" * 128, "sha256:" + "a" * 64, "token%23x", "%2e%2e%2e", "a" * 129]
+)
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_an_id_that_nobody_knows_is_not_found(send: Send, admin_token: str, method: str, jti: str):
     check_error(send(method, f"/auth/tokens/{jti}", bearer(admin_token)), 404, "TOKEN_NOT_FOUND")
@@ -336,6 +360,8 @@ def test_everything_of_a_project_that_was_issued_before_a_moment_is_revoked(
         ("subject=ada&before=yesterday", "INVALID_REQUEST"),
         ("subject=ada&before=2026-01-01T00:00:00", "INVALID_REQUEST"),
         ("subject=ada&before=2999-01-01T00:00:00Z", "INVALID_REQUEST"),
+        ("subject=ada&before=0001-01-01T00:00:00%2B14:00", "INVALID_REQUEST"),
+        ("subject=ada&before=1969-12-31T23:59:59Z", "INVALID_REQUEST"),
         ("subject=ada&subject=bob", "INVALID_REQUEST"),
         ("project=nosuchproject", "INVALID_PROJECT"),
         ("user=ada", "INVALID_REQUEST"),
@@ -389,6 +415,53 @@ def test_a_logout_ends_the_session_and_all_that_came_of_it(send: Send, admin_tok
         check_error(post(send, "/auth/logout", token), 403, "TOKEN_REVOKED")
 
 
+def log_of(house: House) -> list[str]:
+    """The values in the revocation log."""
+    log = RevocationLog(house.template.made["TokensTable"]["Ref"])
+    return [row.value for row in asyncio.run(log.since(0))]
+
+
+def test_a_guest_writes_nothing_by_refreshing_and_a_login_once(
+    send: Send, house: House, admin_token: str, guest_token: str
+):
+    """The log is read by every process: who comes without an account must not be able to fill it."""
+    before = len(log_of(house))
+    for _ in range(3):
+        assert post(send, "/auth/refresh", guest_token).status == 200
+    assert len(log_of(house)) == before
+    for _ in range(3):
+        assert post(send, "/auth/refresh", admin_token).status == 200
+    assert log_of(house).count(claims_of(admin_token)["jti"]) == 1
+
+
+def test_a_session_is_not_refreshed_without_end(send: Send, admin_token: str):
+    token, codes = admin_token, []
+    for _ in range(40):
+        answer = post(send, "/auth/refresh", token)
+        codes.append(answer.status)
+        token = answer.json.get("token", token)
+    assert codes == [200] * 30 + [429] * 10
+    check_error(answer, 429, "RATE_LIMITED")
+    assert int(answer.get("retry-after")) >= 1
+    assert send("GET", "/auth/session", bearer(token)).status == 200
+
+
+def test_a_body_that_is_held_back_does_not_hold_back_who_is_calling(address: str, uvicorn_send: Send, admin_token: str):
+    """Checked before its body had come, a revoked administrator could go on for as long as they liked."""
+    said = {"sub": "eve", "projectId": "eve", "route": "AUTH", "scopes": ["admin"]}
+    eve = original(0, **said)
+    body = b'{"project": "lab", "service": "worker"}'
+    head = (
+        f"POST /auth/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {eve}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    where = urlsplit(address)
+    with socket.create_connection((where.hostname or "", where.port or 0), timeout=10) as held:
+        held.sendall(head.encode() + body[:1])
+        assert uvicorn_send("DELETE", "/auth/tokens?subject=eve", bearer(admin_token)).status == 200
+        held.sendall(body[1:])
+        assert held.recv(65536).startswith(b"HTTP/1.1 403")
+
+
 def test_a_guest_may_refresh_and_log_out(send: Send, guest_token: str):
     token = post(send, "/auth/refresh", guest_token).json["token"]
     assert claims_of(token)["scopes"] == ["guest"]
@@ -416,7 +489,7 @@ def original(age_s: int, ttl_s: int = 3600, **claims: Any) -> str:
     issued = int(datetime.now(UTC).timestamp()) - age_s
     said = {**BASE, "route": "AUTH", "scopes": ["admin"], "iat": issued, "exp": issued + ttl_s, **claims}
     said["projectId"] = f"ada-{uuid4()}"  # so that no two are the same
-    return jwt.encode(said, SECRET, "HS256")
+    return jwt.encode({name: value for name, value in said.items() if value is not None}, SECRET, "HS256")
 
 
 def test_a_token_without_an_id_is_refreshed_and_revoked_too(send: Send):
@@ -424,8 +497,19 @@ def test_a_token_without_an_id_is_refreshed_and_revoked_too(send: Send):
     fresh = post(send, "/auth/refresh", token).json["token"]
     assert claims_of(fresh)["auth_time"] == claims_of(token)["iat"]
     assert post(send, "/auth/logout", token).status == 200
-    check_error(send("GET", "/auth/session", bearer(token)), 403, "TOKEN_REVOKED")
+    for ended in (token, fresh):
+        check_error(send("GET", "/auth/session", bearer(ended)), 403, "TOKEN_REVOKED")
     assert send("GET", "/auth/session", bearer(other)).status == 200
+
+
+def test_a_token_that_names_no_issuer_administers_nothing(send: Send):
+    """What the proxy refuses, the gateway's own addresses must not believe."""
+    nameless = original(10, project="metacogna", iss=None, aud=None)
+    check_error(send("GET", "/build/get", bearer(nameless)), 403, "INVALID_TOKEN")
+    check_error(send("GET", "/auth/tokens", bearer(nameless)), 403, "INVALID_TOKEN")
+    said = {"project": "lab", "service": "AUTH", "route": "AUTH", "scopes": ["admin"]}
+    nameless = original(10, iss=None, aud=None, **said)
+    check_error(send("GET", "/auth/tokens", bearer(nameless)), 403, "FORBIDDEN")
 
 
 @pytest.mark.parametrize(("age_s", "status"), [(12 * 3600 - 30, 200), (12 * 3600 + 1, 403), (20 * 3600, 403)])

@@ -59,7 +59,7 @@ def test_login_has_more_processor_time_than_the_others(deployed):
     [
         ("LoginFunction", {"ADMINS_BUCKET", "CACHE_TABLE", "LOGIN_LIMIT_USER", "LOGIN_LIMIT_ADDRESS"}),
         ("GuestFunction", set()),
-        ("TokensFunction", {"TOKENS_TABLE", "REVOCATION_REFRESH_S"}),
+        ("TokensFunction", {"TOKENS_TABLE", "CACHE_TABLE", "REVOCATION_REFRESH_S"}),
         ("ProxyFunction", {"UPSTREAM_CLIENT", "TOKENS_TABLE", "REVOCATION_REFRESH_S"}),
     ],
 )

@@ -280,6 +280,38 @@ def test_a_revocation_takes_back_what_it_names_and_nothing_else(
     assert known.holds(identity, project, NOW) is refused
 
 
+@pytest.mark.parametrize(
+    ("began", "issued_at", "refused"),
+    [(NOW - 100, NOW + 50, True), (NOW - 1, NOW + 50, True), (NOW, NOW + 50, False), (None, NOW - 1, True)],
+)
+def test_refreshing_a_token_does_not_carry_it_past_a_revocation_of_everything(
+    began: int | None, issued_at: int, refused: bool
+):
+    """A refresh on its way while everything is revoked gives a token that was issued afterwards."""
+    claims = {} if began is None else {"auth_time": began}
+    known = RevocationSet()
+    known.add([sessions.everything(project="", subject="ada", before=NOW)])
+    assert known.holds(bearer_of(issued_at=issued_at, **claims), "metacogna", NOW + 60) is refused
+
+
+def test_a_token_of_another_system_and_what_it_was_refreshed_to_end_together():
+    original = "sha256:" + "ab" * 32
+    child = token_ids.for_session(NOW + HOUR, token_ids.session_of(original))
+    for rows in (sessions.ended(bearer_of(original)), sessions.foreign(original, NOW)):
+        known = RevocationSet()
+        known.add(rows)
+        held = [known.holds(bearer_of(jti), "metacogna", NOW) for jti in (original, child, "sha256:" + "cd" * 32)]
+        assert held == [True, True, False]
+
+
+@pytest.mark.parametrize(("revoked", "refused"), [("a", True), ("b", True), ("c", False)])
+def test_a_project_is_the_routes_and_the_one_that_the_token_names(revoked: str, refused: bool):
+    """A route of project a may ask for `claims: {project: [a, b]}`: tokens of b pass it too."""
+    known = RevocationSet()
+    known.add([sessions.everything(project=revoked, subject="", before=NOW + 1)])
+    assert known.holds(bearer_of(project="b", service="x"), "a", NOW) is refused
+
+
 def test_ending_a_session_ends_every_token_that_it_was_refreshed_to_and_no_other_session():
     first = token_ids.for_session(NOW + HOUR)
     read = token_ids.SessionTokenId.read(first)
@@ -287,7 +319,7 @@ def test_ending_a_session_ends_every_token_that_it_was_refreshed_to_and_no_other
     later = token_ids.for_session(NOW + 2 * HOUR, read.session)
     other = token_ids.for_session(NOW + HOUR)
     known = RevocationSet()
-    known.add([sessions.ended(bearer_of(first))])
+    known.add(sessions.ended(bearer_of(first)))
     assert [known.holds(bearer_of(jti), "metacogna", NOW) for jti in (first, later, other)] == [True, True, False]
 
 

@@ -20,6 +20,7 @@ Result: TypeAlias = Literal["ok", "refused", "limited", "failed", "unavailable"]
 
 NOT_A_USERNAME = "(not a username)"
 REDACTED = "(redacted)"
+_SERVICE = r"[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}"
 _SECRET = re.compile(
     r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_.-]*"  # a token in compact form: its header begins with {" (RFC 7515 section 3.1)
     r"|\$argon2[A-Za-z0-9+/=,$]*"
@@ -51,7 +52,7 @@ def audit(action: str, *, who: str, source_ip: str = "", result: Result, request
     logs.info(
         "audit",
         action=action,
-        who=who if isinstance(who, Operator) or re.fullmatch(USERNAME, who) else NOT_A_USERNAME,
+        who=who if isinstance(who, Operator) or re.fullmatch(f"{USERNAME}|{_SERVICE}", who) else NOT_A_USERNAME,
         **({"from": source_ip} if source_ip else {}),
         result=result,
         **{name: _safe(value) for name, value in what.items()},

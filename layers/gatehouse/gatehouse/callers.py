@@ -52,7 +52,7 @@ async def caller(call: Call, kit: Collaborators) -> Caller:
         raise MissingTokenError
     token = bearer(call)
     project = _project(jose.inspect(token).claims, kit.projects)
-    issuer = Issuer(issuer=project.issuer, audience=project.audience, projects=frozenset([project.project]))
+    issuer = Issuer(issuer=project.issuer, audience=project.audience, projects=_unaddressed(project))
     identity = await kit.verifier(issuer).verify(token)
     await kit.revocations.check(identity, project.project, strict=True)
     return Caller(project, identity)
@@ -67,9 +67,16 @@ async def admin(call: Call, kit: Collaborators, action: str) -> Caller:
     known = await caller(call, kit)
     if not grants.is_admin(known.identity, known.project):
         who = known.identity.subject
-        audit(action, who=who, source_ip=call.client_ip, result="refused", request_id=call.request_id)
+        jti = known.identity.token_id
+        audit(action, who=who, source_ip=call.client_ip, result="refused", request_id=call.request_id, jti=jti)
         raise ForbiddenError("Only administrators may do that: send a token of POST /auth/login with the role 'admin'.")
     return known
+
+
+def _unaddressed(project: Project) -> frozenset[str]:
+    """Return whose tokens may name no issuer: what a route of *project* asks for, where it issues none itself."""
+    asked = {name for route in project.routes for name in route.claims.get("project", ())}
+    return frozenset() if project.tokens else frozenset(asked & {project.project})
 
 
 def _project(claims: Mapping[str, Any], projects: Projects) -> Project:

@@ -20,6 +20,7 @@ from gatehouse.usage import LastUse
 
 if TYPE_CHECKING:
     from gatehouse.login_limits import LoginLimits
+    from gatehouse.session_limits import SessionLimits
     from gatehouse.stores.admins import AdminRecords
     from gatehouse.stores.revocation_log import RevocationLog
     from gatehouse.stores.token_registry import TokenRegistry
@@ -101,6 +102,14 @@ class Kit:
         from gatehouse.stores.last_use import write_last_use
 
         return LastUse(partial(write_last_use, self.settings.tokens_table), time.time)
+
+    @cached_property
+    def session_limits(self) -> SessionLimits:
+        """How often sessions may be refreshed or ended."""
+        from gatehouse.session_limits import SessionLimits
+        from gatehouse.stores.limits import Limits
+
+        return SessionLimits(Limits(self.settings.cache_table), time.time)
 
     @cached_property
     def registry(self) -> TokenRegistry:

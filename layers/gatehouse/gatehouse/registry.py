@@ -160,5 +160,8 @@ def iso(moment: float | None) -> str | None:
 
 
 def metadata_fits(metadata: Mapping[str, Any]) -> bool:
-    """Say whether *metadata* is small enough to be kept."""
-    return len(json.dumps(metadata).encode()) <= MOST_METADATA_BYTES
+    """Say whether *metadata* is JSON, and small enough to be kept."""
+    try:
+        return len(json.dumps(metadata, allow_nan=False).encode()) <= MOST_METADATA_BYTES
+    except ValueError:
+        return False

@@ -74,18 +74,6 @@ class RevocationWatch:
         if self.known.holds(identity, project, self._wall()):
             raise TokenRevokedError
 
-    async def refresh(self) -> None:
-        """Ask the log now.
-
-        Raises:
-            AuthUnavailableError: it does not answer.
-        """
-        await self._refresh(strict=True)
-
-    def age_s(self) -> float:
-        """Return how old what is known is, in seconds; infinite before the first look."""
-        return self._age()
-
     def _age(self) -> float:
         return float("inf") if self._looked is None else self._elapsed.since(self._looked)
 

@@ -21,7 +21,8 @@ class Revocation:
             of it that was issued before a moment).
         value: the id, the session or the subject; empty for a project.
         project: the project that tokens must be of; empty for those of every project.
-        before: tokens issued before this moment are revoked; kinds `subject` and `project`.
+        before: tokens are revoked that were issued, or whose session began, before this moment; kinds `subject` and
+            `project`.
         since: when it takes effect.
         expires_at: from when on there is no such token any more.
     """
@@ -93,10 +94,10 @@ class RevocationSet:
 
     def holds(self, identity: Identity, project: str, now: float) -> bool:
         """Say whether the token that proved *identity*, for *project*, has been taken back."""
-        if self._is_over(identity.token_id, now):
+        if self.names(identity.token_id, now):
             return True
         session = SessionTokenId.read(identity.token_id) if self._ends else None
-        if session and self._is_over(session.session, now):
+        if session and self.names(session.session, now):
             return True
         return bool(self._issued) and self._issued_too_early(identity, project)
 
@@ -105,9 +106,18 @@ class RevocationSet:
         scopes = ((project, subject), ("", subject), (project, ""))
         return any(issued_at < one.before for scope in scopes for one in self._issued.get(scope, ()))
 
-    def _is_over(self, value: str, now: float) -> bool:
+    def mentions(self, value: str) -> bool:
+        """Say whether the id, or session, *value* was taken back, or will be in a moment."""
+        return value in self._ends
+
+    def names(self, value: str, now: float) -> bool:
+        """Say whether the id, or session, *value* was taken back by itself."""
         return value in self._ends and self._since.get(value, 0) <= now
 
     def _issued_too_early(self, identity: Identity, project: str) -> bool:
+        # A token that was refreshed is as old as its login: what was revoked stays so, however often it is refreshed.
         issued_at: int = identity.claims["iat"]
-        return self.covers(project=project, subject=identity.subject, issued_at=issued_at)
+        issued_at = min(issued_at, identity.claims.get("auth_time", issued_at))
+        # The project that a service's token names, too: a route of one project may take the tokens of others.
+        named = identity.claims.get("project", project)
+        return any(self.covers(project=one, subject=identity.subject, issued_at=issued_at) for one in {project, named})

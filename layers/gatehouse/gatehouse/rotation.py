@@ -91,7 +91,8 @@ def retire(  # noqa: PLR0913  # all but two have their names at the call
         now: seconds since the epoch.
         longest_s: the longest lifetime of tokens that the registry does not have (of logins and guests), in seconds.
         live: how many service tokens that the key signed are neither expired nor revoked.
-        force: let it go though its tokens may be alive: they end at once. For a key that has leaked.
+        force: let it go though its tokens may be alive: they end as soon as processes fetch the ring, within six
+            minutes. For a key that has leaked.
 
     Raises:
         RotationError: it is the one that signs, or tokens that it signed may be alive.
@@ -123,7 +124,7 @@ def _refuse_unknown(key: Key, now: float) -> None:
 def _refuse_alive(ring: KeyRing, key: Key, now: float, longest_s: float, live: int) -> None:
     """Refuse to let *key* go while a token that it signed may be alive."""
     ready = retirable_at(ring, key, longest_s)
-    leaked = "If it has leaked, retire it with force: its tokens end at once."
+    leaked = "If it has leaked, retire it with force: its tokens end within six minutes."
     if ready is None:
         raise RotationError(
             f"Nobody noted when key '{key.kid}' stopped signing. It is noted with the next key that is added or "

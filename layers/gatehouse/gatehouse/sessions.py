@@ -60,7 +60,7 @@ def refreshed(ring: KeyRing, project: Project, identity: Identity, now: float) -
     if now >= over_at:
         raise InvalidTokenError("The session is over: log in again.")
     ttl_s = min(tokens.ttl, max(over_at, identity.claims["exp"]) - int(now))
-    read = token_ids.SessionTokenId.read(identity.token_id)
+    session = token_ids.session_of(identity.token_id)
     return mint(
         ring,
         grants.issuer_of(project),
@@ -68,7 +68,7 @@ def refreshed(ring: KeyRing, project: Project, identity: Identity, now: float) -
             **{name: value for name, value in identity.claims.items() if name not in _REGISTERED},
             "sub": identity.subject,
             "auth_time": _authenticated_at(identity),
-            "jti": token_ids.for_session(int(now) + int(ttl_s), read.session if read else ""),
+            "jti": token_ids.for_session(int(now) + int(ttl_s), session),
         },
         ttl_s=ttl_s,
         now=now,
@@ -81,20 +81,20 @@ def superseded(identity: Identity, now: float) -> Revocation:
     return Revocation(kind="jti", value=identity.token_id, since=now + GRACE_S, expires_at=ends_at + LEEWAY_S)
 
 
-def ended(identity: Identity) -> Revocation:
-    """Return the revocation of the session of *identity*: of its token and of all that it was refreshed to."""
+def ended(identity: Identity) -> tuple[Revocation, ...]:
+    """Return what revokes the session of *identity*: its token and all that it was refreshed to."""
     return _ended(identity.token_id, identity.claims["exp"])
 
 
-def ended_by_id(jti: str) -> Revocation | None:
-    """Return the revocation of the session that *jti* names; None if it is no id of a session's token."""
+def ended_by_id(jti: str) -> tuple[Revocation, ...]:
+    """Return what revokes the session that *jti* names; nothing if it is no id of a session's token."""
     read = token_ids.SessionTokenId.read(jti)
-    return _ended(jti, read.ends_at) if read else None
+    return _ended(jti, read.ends_at) if read else ()
 
 
-def foreign(jti: str, now: float) -> Revocation:
-    """Return the revocation of a token that this gateway did not issue and knows nothing of."""
-    return Revocation(kind="jti", value=jti, expires_at=int(now) + LONGEST_S + LEEWAY_S)
+def foreign(jti: str, now: float) -> tuple[Revocation, ...]:
+    """Return what revokes a token that this gateway did not issue and knows nothing of."""
+    return _ended(jti, int(now) + LONGEST_S)
 
 
 def everything(*, project: str, subject: str, before: float) -> Revocation:
@@ -104,12 +104,14 @@ def everything(*, project: str, subject: str, before: float) -> Revocation:
     return Revocation(kind=kind, value=subject, project=project, before=before, expires_at=expires_at)
 
 
-def _ended(jti: str, ends_at: int) -> Revocation:
-    read = token_ids.SessionTokenId.read(jti)
-    if read is None:
-        return Revocation(kind="jti", value=jti, expires_at=ends_at + LEEWAY_S)
+def _ended(jti: str, ends_at: int) -> tuple[Revocation, ...]:
     # A token that this one was refreshed to ends no later than a whole session after it.
-    return Revocation(kind="session", value=read.session, expires_at=ends_at + LONGEST_SESSION_S + LEEWAY_S)
+    over_at = ends_at + LONGEST_SESSION_S + LEEWAY_S
+    session = Revocation(kind="session", value=token_ids.session_of(jti), expires_at=over_at)
+    if token_ids.SessionTokenId.read(jti):
+        return (session,)
+    # An id of another form does not name the session that its token was refreshed to, and so is revoked beside it.
+    return Revocation(kind="jti", value=jti, expires_at=ends_at + LEEWAY_S), session
 
 
 def _authenticated_at(identity: Identity) -> int:

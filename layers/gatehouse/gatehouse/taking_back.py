@@ -47,10 +47,11 @@ class TakingBack:
         if record:
             kept = kit.registry.revoke(record, by=by, reason=reason, now=now)
             return view(kept, active=False)
-        row = sessions.ended_by_id(jti) or (sessions.foreign(jti, now) if unregistered else None)
-        if row is None:
+        rows = sessions.ended_by_id(jti) or (sessions.foreign(jti, now) if unregistered else ())
+        if not rows:
             raise TokenNotFoundError
-        self.by_row(row, by=by, reason=reason)
+        for row in rows:
+            self.by_row(row, by=by, reason=reason)
         return {
             "jti": jti, "active": False, "revokedAt": iso(now), "revokedBy": by, "revokedReason": reason or None,
         }  # fmt: skip
@@ -86,7 +87,8 @@ class TakingBack:
         if record:
             kit.registry.revoke(record, by=by, reason="logout", now=self._now())
         else:
-            self.by_row(sessions.ended(identity), by=by, reason="logout")
+            for row in sessions.ended(identity):
+                self.by_row(row, by=by, reason="logout")
 
     def by_row(self, row: Revocation, *, by: str, reason: str) -> None:
         """Write *row* to the log."""
@@ -95,6 +97,6 @@ class TakingBack:
 
 def is_active(record: Record, known: RevocationSet, now: float) -> bool:
     """Say whether the token of *record* is good: neither expired, nor revoked, nor revoked with others."""
-    return record.is_active(now) and not known.covers(
-        project=record.project, subject=record.subject, issued_at=int(record.created_at)
-    )
+    if not record.is_active(now) or known.names(record.jti, now):
+        return False
+    return not known.covers(project=record.project, subject=record.subject, issued_at=int(record.created_at))

@@ -49,6 +49,12 @@ def for_service() -> str:
     return secrets.token_hex(16)
 
 
+def session_of(jti: str) -> str:
+    """Return the session that the token with the id *jti* belongs to; for an id of another form, one made from it."""
+    read = SessionTokenId.read(jti)
+    return read.session if read else sha256(jti.encode()).hexdigest()[:24]
+
+
 def of_text(token: str) -> str:
     """Return what stands for the id of a *token* that has none, as those of the metacogna gateway.
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from gatehouse.errors import InvalidRequestError
+from gatehouse.keys import LATEST
 from gatehouse.registry import Place, Record
 from gatehouse.revocations import RevocationSet
 from gatehouse.taking_back import is_active
-from gatehouse.tokens import LATEST
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -61,7 +61,8 @@ def page(registry: Registry, asked: Asked, known: RevocationSet, now: float) -> 
         InvalidRequestError: the cursor is not one of ours.
     """
     found: list[Record] = []
-    for record in registry.newest(asked.project or "", _place(asked.cursor) if asked.cursor else None):
+    project = asked.project or ""
+    for record in registry.newest(project, _place(asked.cursor, project) if asked.cursor else None):
         if asked.service not in {None, record.service}:
             continue
         if asked.active and is_active(record, known, now) != (asked.active == "true"):
@@ -77,13 +78,15 @@ def _cursor(last: Record) -> str:
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def _place(cursor: str) -> Place:
+def _place(cursor: str, asked_project: str) -> Place:
     try:
         text = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         created_at, jti, project = json.loads(text)
     except (ValueError, TypeError, RecursionError):
         raise _foreign() from None
     if not (type(created_at) in {int, float} and 0 <= created_at < LATEST):
+        raise _foreign()
+    if asked_project not in {"", project}:
         raise _foreign()
     if not all(isinstance(one, str) and _PLAIN.fullmatch(one) for one in (jti, project)):
         raise _foreign()

@@ -12,12 +12,11 @@ from gatehouse import jose, token_ids
 from gatehouse.call import Identity
 from gatehouse.clock import Clock
 from gatehouse.errors import InvalidTokenError
-from gatehouse.keys import Key, KeyRing
+from gatehouse.keys import LATEST, Key, KeyRing
 from gatehouse.signatures import is_good
 
 LEEWAY_S = 30
 LONGEST_S = 365 * 86_400
-LATEST = 1 << 53
 REMEMBERED = 4096
 KIND = "gateway"
 GUEST = "guest"

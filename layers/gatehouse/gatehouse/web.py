@@ -15,19 +15,18 @@ from typing import TypeVar
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from gatehouse import edge
 from gatehouse.build import outermost
 from gatehouse.call import Call, Handler, Reply, pipeline
 from gatehouse.edge import App, Message, Receive, Scope, Send
 from gatehouse.errors import (
-    ClientGoneError,
     GatewayError,
     InternalError,
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
+    PayloadTooLargeError,
 )
 from gatehouse.headers import from_raw
 from gatehouse.hygiene import check_request
@@ -35,6 +34,8 @@ from gatehouse.projects.model import Cors
 from gatehouse.stages.cors import cors_of_any
 
 MOST_BODY_BYTES = 16 * 1024
+MOST_DETAILS = 10
+"""How many mistakes are listed: whoever sends a thousand gets no longer an answer for it."""
 ROUTE = "AUTH"
 """What the error body calls these addresses; the metacogna gateway's clients expect it."""
 
@@ -68,7 +69,7 @@ def create_app(title: str, policies: tuple[Cors, ...]) -> tuple[FastAPI, App]:
         if scope["type"] != "http":
             await edge.application(_nothing, most_bytes=MOST_BODY_BYTES)(scope, receive, send)
             return
-        handle = edge.application(_behind(inner, policies, scope, receive), most_bytes=MOST_BODY_BYTES)
+        handle = edge.application(_behind(inner, policies, scope), most_bytes=MOST_BODY_BYTES)
         await handle(scope, receive, send)
 
     return inner, app
@@ -100,7 +101,7 @@ async def form(
     Raises:
         InvalidRequestError: the body is not a JSON object of that form; `details` says what is wrong.
     """
-    body = await _read(request)
+    body = await request.body()
     if not body.strip() and empty is not None:
         return empty
     try:
@@ -126,33 +127,36 @@ def query(request: Request, model: type[M]) -> M:
 
 def _invalid(error: ValidationError, message: str, refusals: Mapping[str, type[GatewayError]]) -> GatewayError:
     found = error.errors(include_input=False, include_url=False)
-    problems = {_place(one["loc"]): one["msg"] for one in found}
+    problems = {_place(one["loc"]): one["msg"] for one in found[:MOST_DETAILS]}
     places = {str(one["loc"][0]) for one in found if one["loc"]}
     refusal = next((kind for key, kind in refusals.items() if key in places), None)
     return refusal(details=problems) if refusal else InvalidRequestError(message, details=problems)
-
-
-async def _read(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MOST_BODY_BYTES:
-                raise InvalidRequestError(f"The body is larger than the {MOST_BODY_BYTES} bytes taken here.")
-    except ClientDisconnect:
-        raise ClientGoneError from None
-    return bytes(body)
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in loc)[:64] or "body"
 
 
-def _behind(inner: FastAPI, policies: tuple[Cors, ...], scope: Scope, receive: Receive) -> Handler:
+async def _whole(call: Call) -> Receive:
+    """Read the body of *call* and return what hands it to an app."""
+    try:
+        data = await call.body.read()
+    except PayloadTooLargeError:
+        raise InvalidRequestError(f"The body is larger than the {MOST_BODY_BYTES} bytes taken here.") from None
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": data, "more_body": False}
+
+    return receive
+
+
+def _behind(inner: FastAPI, policies: tuple[Cors, ...], scope: Scope) -> Handler:
     """Return the pipeline around *inner* for one request: its answer comes back as a `Reply`."""
 
     async def end(call: Call) -> Reply:
         check_request(call.headers)
+        # Whole before anything is decided: who is calling must not be asked before a body that the client holds back.
+        received = await _whole(call)
         started: Message = {}
         body = bytearray()
 
@@ -161,7 +165,7 @@ def _behind(inner: FastAPI, policies: tuple[Cors, ...], scope: Scope, receive: R
                 started.update(message)
             body.extend(message.get("body", b""))
 
-        await inner({**scope, CALL: call}, receive, take)
+        await inner({**scope, CALL: call}, received, take)
         headers = from_raw(started["headers"]).defaulting(NOT_STORED)
         return Reply(status=started["status"], headers=headers, body=bytes(body))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,6 +11,7 @@ from gatehouse.logins import LONGEST_PASSWORD, USERNAME
 from gatehouse.registry import MOST_DAYS, MOST_METADATA_BYTES, MOST_TEXT, NAME, metadata_fits
 from gatehouse.web import Form
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 JTI = r"[A-Za-z0-9._:-]{1,128}"
 
 
@@ -22,7 +23,7 @@ class Query(BaseModel):
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     if not metadata_fits(metadata):
-        raise ValueError(f"metadata may have {MOST_METADATA_BYTES} bytes as JSON")
+        raise ValueError(f"metadata may have {MOST_METADATA_BYTES} bytes as JSON, without NaN and Infinity")
     return metadata
 
 
@@ -40,6 +41,8 @@ def _digits(text: Any) -> Any:
 def _zoned(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("the time needs its offset, like 2026-11-22T10:00:00Z")
+    if moment < _EPOCH:
+        raise ValueError("there were no tokens before 1970")
     return moment
 
 

@@ -55,6 +55,12 @@ class Projects:
         """Return every project's CORS policy."""
         return tuple(project.cors for project in self.all if project.cors)
 
+    @property
+    def named(self) -> frozenset[str]:
+        """Return every project that tokens can be of: those of the files, and those that routes ask for."""
+        asked = {name for one in self.all for route in one.routes for name in route.claims.get("project", ())}
+        return frozenset({one.project for one in self.all} | asked)
+
     def issuing(self, name: str | None = None) -> tuple[Project, Tokens]:
         """Return the project that a login is for, and its tokens: the one called *name*, or the default one.
 

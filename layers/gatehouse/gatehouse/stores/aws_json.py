@@ -15,6 +15,7 @@ import ssl
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -83,14 +84,16 @@ def call(service: Service, operation: str, document: Mapping[str, Any]) -> Any:
     try:
         return _asked(url, post)
     except (OSError, http.client.HTTPException):
-        return _asked(url, post)  # once more: a kept connection may have been closed meanwhile
+        close()  # after a lull all kept connections may be dead, and the second attempt is the last
+        return _asked(url, post)
 
 
 def close() -> None:
     """Close the connections that nobody uses now."""
-    for idle in _IDLE.values():
-        while idle:
-            idle.pop().close()
+    for idle in list(_IDLE.values()):
+        with suppress(IndexError):
+            while True:
+                idle.pop().close()
 
 
 def address(service: str, region: str, environ: Mapping[str, str]) -> str | None:
