@@ -37,7 +37,7 @@ routes:
 
 
 class Surroundings:
-    """A temporary folder, an embedded Secrets Manager with a key ring, and a token that opens PATH."""
+    """A temporary folder, embedded stores with a key ring and no revocations, and a token that opens PATH."""
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
@@ -48,6 +48,7 @@ class Surroundings:
             ring = _ring()
             self._endpoint = _moto(starting)
             self._secret_arn = self._store(ring)
+            self._table = self._revocations()
             claims = {"sub": "bench", "projectId": "bench", "route": "BUILD", "scopes": ["admin"]}
             self.token = mint(keys.parse(ring), ISSUER, claims, ttl_s=TOKEN_TTL_S, now=time.time()).token
             self._running = starting.pop_all()
@@ -65,6 +66,7 @@ class Surroundings:
             "ENVIRONMENT": "local",
             "PROJECTS_DIR": str(self.projects),
             "GATEWAY_SECRET_ARN": self._secret_arn,
+            "TOKENS_TABLE": self._table,
             "AWS_ENDPOINT_URL": self._endpoint,
             "BENCH_UPSTREAM": upstream,
             "BENCH_ISSUER": ISSUER.issuer,
@@ -78,6 +80,21 @@ class Surroundings:
         arn: str = store.create_secret(Name=f"gatehouse-bench-{secrets.token_hex(4)}", SecretString=ring)["ARN"]
         store.get_secret_value(SecretId=arn)  # moto's first answer is slow; that is not the gateway's doing
         return arn
+
+    def _revocations(self) -> str:
+        """Make an empty table with the revocation log: the first protected request reads it."""
+        session = boto3.Session("local", "local", region_name=CREDENTIALS["AWS_REGION"])
+        dynamodb = session.client("dynamodb", endpoint_url=self._endpoint)
+        dynamodb.create_table(
+            TableName="tokens",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        dynamodb.query(  # as above: the first answer is slow
+            TableName="tokens", KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": "x"}}
+        )
+        return "tokens"
 
 
 def _ring() -> str:

@@ -82,7 +82,7 @@ def test_a_route_is_safe_unless_it_says_otherwise(tmp_path: Path) -> None:
 def test_cors_has_the_defaults_that_browsers_need(tmp_path: Path) -> None:
     cors = loaded(tmp_path, a_file(cors={"origins": ["https://app.test"]})).cors
     assert cors
-    assert (cors.credentials, cors.max_age, cors.expose) == (False, 86_400.0, ("X-Request-Id",))
+    assert (cors.credentials, cors.max_age, cors.expose) == (False, 86_400.0, ("Retry-After", "X-Request-Id"))
 
 
 def test_defaults_stand_under_every_route_and_a_route_can_say_otherwise(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class Cors:
     origins: tuple[str, ...] = key(listing(checks.origin, least=1))
     headers: tuple[str, ...] = key(listing(checks.header), ("Authorization", "Content-Type"))
     methods: tuple[str, ...] = key(listing(one_of(*checks.METHODS), least=1), checks.METHODS)
-    expose: tuple[str, ...] = key(listing(checks.header), ("X-Request-Id",))
+    expose: tuple[str, ...] = key(listing(checks.header), ("Retry-After", "X-Request-Id"))
     max_age: float = key(checks.lifetime, 86_400.0)
     credentials: bool = key(flag, default=False)
     local_origins: tuple[str, ...] = key(listing(text), (), later=True)
