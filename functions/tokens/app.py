@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from gatehouse import grants, registry, sessions, web
+from gatehouse import grants, registry, sessions, token_ids, web
 from gatehouse.api import forms, openapi
-from gatehouse.audit import audit
+from gatehouse.audit import audited
 from gatehouse.call import Identity
 from gatehouse.callers import Caller, admin, caller
 from gatehouse.errors import (
@@ -42,20 +45,13 @@ async def issue(request: Request) -> dict[str, object]:
     """Issue a service token. This answer is the only place where it ever stands."""
     ring = await kit.keys.current()  # before it is asked who is calling: nothing slow may stand behind that
     by = await admin(web.call_of(request), kit, "token issue")
-    asked = await web.form(request, forms.TokenOrder, refusals=REFUSALS)
-    order = registry.Order(
-        project=asked.project,
-        service=asked.service,
-        days=asked.expiresInDays or registry.DEFAULT_DAYS,
-        description=asked.description or "",
-        backend=asked.backend or "",
-        created_by=asked.createdBy or "",
-        metadata=asked.metadata or {},
-    )
-    project = registry.check(order, kit.projects.all)
-    token, record = registry.issue(ring, project, order, by=by.identity.subject, now=time.time())
-    await stored(kit.registry.put, record)
-    _audit(request, "token issue", by, jti=record.jti, project=record.project, service=record.service)
+    with _audited(request, "token issue", by) as said:
+        order = _order(await web.form(request, forms.TokenOrder, refusals=REFUSALS))
+        said.update(project=order.project, service=order.service)
+        project = registry.check(order, kit.projects.all)
+        token, record = registry.issue(ring, project, order, by=by.identity.subject, now=time.time())
+        said["jti"] = record.jti
+        await stored(kit.registry.put, record)
     return {
         "token": token,
         "jti": record.jti,
@@ -70,10 +66,9 @@ async def find(request: Request) -> dict[str, object]:
     """List service tokens, newest first."""
     await admin(web.call_of(request), kit, "token list")
     asked = web.query(request, forms.Page)
-    records, cursor = await stored(page, kit.registry, asked, kit.revocations.known, time.time())
-    now = time.time()
-    known = kit.revocations.known
-    return {"tokens": [registry.view(one, active=is_active(one, known, now)) for one in records], "cursor": cursor}
+    good = await _good()
+    records, cursor = await stored(page, kit.registry, asked, good)
+    return {"tokens": [registry.view(one, active=good(one)) for one in records], "cursor": cursor}
 
 
 @routes.get("/auth/tokens/{jti}")
@@ -83,34 +78,36 @@ async def show(request: Request, jti: str) -> dict[str, object]:
     record = await stored(kit.registry.get, _checked(jti))
     if record is None:
         raise TokenNotFoundError
-    return registry.view(record, active=is_active(record, kit.revocations.known, time.time()))
+    return registry.view(record, active=(await _good())(record))
 
 
 @routes.delete("/auth/tokens/{jti}")
 async def revoke(request: Request, jti: str) -> dict[str, object]:
     """Revoke one token: a service's, or that of a login or guest with all that it was refreshed to."""
     by = await admin(web.call_of(request), kit, "token revoke")
-    asked = web.query(request, forms.Revoke)
-    reason = await _reason(request, asked.reason)
     who = by.identity.subject
-    said = await stored(taking_back.by_id, jti, by=who, reason=reason, unregistered=asked.unregistered == "true")
-    _audit(request, "token revoke", by, jti=jti, reason=reason)
-    return said
+    with _audited(request, "token revoke", by) as said:
+        said["jti"] = _checked(jti)
+        asked = web.query(request, forms.Revoke)
+        said["reason"] = reason = await _reason(request, asked.reason)
+        foreign = asked.unregistered == "true"
+        return await stored(taking_back.by_id, jti, by=who, reason=reason, unregistered=foreign)
 
 
 @routes.delete("/auth/tokens")
 async def revoke_many(request: Request) -> dict[str, object]:
     """Revoke whatever of a subject or a project was issued before a moment."""
     by = await admin(web.call_of(request), kit, "tokens revoke")
-    asked = web.query(request, forms.RevokeMany)
-    if asked.project and asked.project not in kit.projects.named:
-        raise InvalidProjectError
-    reason = await _reason(request, asked.reason)
-    project, subject, who = asked.project or "", asked.subject or "", by.identity.subject
-    before = asked.before.timestamp() if asked.before else None
-    said = await stored(taking_back.everything, project=project, subject=subject, before=before, by=who, reason=reason)
-    _audit(request, "tokens revoke", by, project=project, subject=subject, before=said["before"], reason=reason)
-    return said
+    with _audited(request, "tokens revoke", by) as said:
+        asked = web.query(request, forms.RevokeMany)
+        project, subject = asked.project or "", asked.subject or ""
+        before = asked.before.timestamp() if asked.before else None
+        said.update(project=project, subject=subject, before=registry.iso(before))
+        if project and project not in kit.projects.named:
+            raise InvalidProjectError
+        said["reason"] = reason = await _reason(request, asked.reason)
+        by_whom = {"by": by.identity.subject, "reason": reason}
+        return await stored(taking_back.everything, project=project, subject=subject, before=before, **by_whom)
 
 
 @routes.get("/auth/session")
@@ -126,9 +123,10 @@ async def refresh(request: Request) -> dict[str, object]:
     await web.form(request, forms.Nothing, empty=forms.Nothing())
     ring = await kit.keys.current()
     known = await caller(web.call_of(request), kit)
-    issued = sessions.refreshed(ring, known.project, known.identity, time.time())
-    await stored(_supersede, known.identity)
-    _audit(request, "refresh", known, jti=issued.jti)
+    with _audited(request, "refresh", known) as said:
+        issued = sessions.refreshed(ring, known.project, known.identity, time.time())
+        await stored(_supersede, known.identity)
+        said["jti"] = issued.jti
     return {"success": True, "token": issued.token, "expiresAt": registry.iso(issued.expires_at)}
 
 
@@ -137,9 +135,10 @@ async def logout(request: Request) -> dict[str, object]:
     """Revoke the token that this is called with, and all that it was refreshed to."""
     await web.form(request, forms.Nothing, empty=forms.Nothing())
     known = await caller(web.call_of(request), kit)
-    await stored(kit.session_limits.charge, known.identity)
-    await stored(taking_back.own, known.identity)
-    _audit(request, "logout", known, jti=known.identity.token_id)
+    with _audited(request, "logout", known) as said:
+        said["jti"] = known.identity.token_id
+        await stored(kit.session_limits.charge, known.identity)
+        await stored(taking_back.own, known.identity)
     return {"success": True}
 
 
@@ -158,7 +157,7 @@ async def described() -> Response:
 
 def _checked(jti: str) -> str:
     """Return *jti*, if it can be an id at all."""
-    if not re.fullmatch(forms.JTI, jti):
+    if not re.fullmatch(token_ids.FORM, jti):
         raise TokenNotFoundError
     return jti
 
@@ -176,10 +175,27 @@ async def _reason(request: Request, asked: str | None) -> str:
     return told.reason or asked or ""
 
 
-def _audit(request: Request, action: str, by: Caller, **what: object) -> None:
+def _order(asked: forms.TokenOrder) -> registry.Order:
+    return registry.Order(
+        project=asked.project,
+        service=asked.service,
+        days=asked.expiresInDays or registry.DEFAULT_DAYS,
+        description=asked.description or "",
+        backend=asked.backend or "",
+        created_by=asked.createdBy or "",
+        metadata=asked.metadata or {},
+    )
+
+
+async def _good() -> Callable[[registry.Record], bool]:
+    """Return what says of a record whether its token is good now."""
+    ring = await kit.keys.current()
+    return partial(is_active, known=kit.revocations.known, now=time.time(), kids=ring.keys.keys())
+
+
+def _audited(request: Request, action: str, by: Caller) -> AbstractContextManager[dict[str, object]]:
     call = web.call_of(request)
-    who = by.identity.subject
-    audit(action, who=who, source_ip=call.client_ip, result="ok", request_id=call.request_id, **what)
+    return audited(action, who=by.identity.subject, source_ip=call.client_ip, request_id=call.request_id)
 
 
 handler = lambda_function(app)

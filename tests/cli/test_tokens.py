@@ -229,16 +229,20 @@ def test_revoking_everything_of_nobody_in_particular_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("revoked_at", "expires_in", "active", "state"),
+    ("revoked_at", "expires_in", "active", "kids", "state"),
     [
-        (None, 60, True, "active"),
-        (None, -1, False, "expired"),
-        (1.0, 60, False, "revoked"),
-        (1.0, -1, False, "revoked"),
-        (None, 60, False, "revoked"),
+        (None, 60, True, ["k"], "active"),
+        (None, -1, False, ["k"], "expired"),
+        (1.0, 60, False, ["k"], "revoked"),
+        (1.0, -1, False, ["k"], "revoked"),
+        (None, 60, False, ["k"], "revoked"),
+        (None, 60, False, ["another"], "no key"),
+        (None, -1, False, [], "expired"),
     ],
 )
-def test_a_token_is_active_expired_or_revoked(revoked_at: Any, expires_in: int, active: bool, state: str) -> None:
+def test_a_token_is_active_expired_revoked_or_without_its_key(
+    revoked_at: Any, expires_in: int, active: bool, kids: list[str], state: str
+) -> None:
     from gatehouse.registry import Record
 
     record = Record(
@@ -253,7 +257,7 @@ def test_a_token_is_active_expired_or_revoked(revoked_at: Any, expires_in: int, 
         issued_by="",
         revoked_at=revoked_at,
     )
-    assert tokens._state(record, {"active": active}, 1000) == state
+    assert tokens._state(record, {"active": active}, 1000, kids) == state
 
 
 def test_every_change_leaves_one_audit_line_without_the_token(cli: Run) -> None:

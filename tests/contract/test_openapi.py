@@ -79,7 +79,7 @@ def test_an_address_does_what_its_description_says(described: Any, operation: op
         pytest.skip("it takes nothing that could be wrong")
 
     @given(case=declared.as_strategy(generation_mode=mode))
-    @settings(max_examples=15, deadline=None, derandomize=True, database=None,
+    @settings(max_examples=10, deadline=None, derandomize=True, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     def holds(case: Any) -> None:
         headers = {"Authorization": f"Bearer {administrator()}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from gatehouse import token_ids
 from gatehouse.api import answers, openapi
 from gatehouse.stores.revocation_log import RevocationLog
+from gatehouse.stores.token_registry import TokenRegistry
 from gatehouse.tokens import LEEWAY_S
 from local.house import House
 from tests.contract.conftest import PASSWORD, SECRET, Answer, Send, bearer, check_error
@@ -307,6 +309,9 @@ def test_a_token_that_this_gateway_did_not_issue_is_revoked_when_asked_so(send: 
     original = jwt.encode({**claims, "iat": now, "exp": now + 600}, SECRET, "HS256")
     assert send("GET", "/lab/sealed/echo", bearer(original)).status == 200
     path = f"/auth/tokens/{claims['jti']}"
+    for bad in ("a" * 129, "%00%ff", "%20%0a"):
+        refused = send("DELETE", f"/auth/tokens/{bad}?unregistered=true", bearer(admin_token))
+        check_error(refused, 404, "TOKEN_NOT_FOUND")
     check_error(send("DELETE", path, bearer(admin_token)), 404, "TOKEN_NOT_FOUND")
     shape(answers.RevokedSession, send("DELETE", f"{path}?unregistered=true", bearer(admin_token)))
     check_error(send("GET", "/lab/sealed/echo", bearer(original)), 403, "TOKEN_REVOKED")
@@ -567,3 +572,42 @@ def test_a_method_that_an_address_does_not_take_is_said_so(send: Send, method: s
 def test_pages_elsewhere_can_read_what_is_refused(send: Send):
     answer = send("GET", "/auth/session", {"Origin": "https://elsewhere.example"})
     assert answer.get("access-control-allow-origin") in {"*", "https://elsewhere.example"}
+
+
+# ---------------------------------------------------------------------------------------------------------- audit trail
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "action", "result"),
+    [
+        ("POST", "/auth/tokens", b'{"project": "lab", "service": "worker"}', "token issue", "ok"),
+        ("POST", "/auth/tokens", b'{"project": "nope", "service": "worker"}', "token issue", "refused"),
+        ("POST", "/auth/tokens", b"{", "token issue", "refused"),
+        ("DELETE", "/auth/tokens/nope", b"", "token revoke", "refused"),
+        ("DELETE", "/auth/tokens?subject=nobody", b'{"reason": "a test"}', "tokens revoke", "ok"),
+        ("DELETE", "/auth/tokens?subject=nobody&before=2999-01-01T00:00:00Z", b"", "tokens revoke", "refused"),
+        ("POST", "/auth/refresh", b"", "refresh", "ok"),
+        ("POST", "/auth/logout", b"", "logout", "ok"),
+    ],
+)
+def test_whatever_is_done_or_refused_leaves_one_audit_line(
+    mangum_send: Send, admin_token: str, capsys: pytest.CaptureFixture[str],
+    method: str, path: str, body: bytes, action: str, result: str,
+):  # fmt: skip
+    mangum_send(method, path, bearer(admin_token), body)
+    logged = capsys.readouterr().out
+    (line,) = [said for said in map(json.loads, logged.splitlines()) if said["event"] == "audit"]
+    assert (line["action"], line["who"], line["result"]) == (action, "ada", result)
+    assert line["from"]
+    assert line["requestId"]
+    assert not [part for part in admin_token.split(".")[1:] if part in logged]
+
+
+def test_a_token_whose_key_is_gone_is_not_active(send: Send, admin_token: str, house: House):
+    made = issue(send, admin_token, service="keyless")
+    registry = TokenRegistry(house.template.made["TokensTable"]["Ref"])
+    record = registry.get(made["jti"])
+    assert record
+    registry.put(replace(record, jti=f"{record.jti[:-1]}x", kid="retired"))
+    listed = send("GET", "/auth/tokens?project=lab&service=keyless&limit=2", bearer(admin_token)).json["tokens"]
+    assert {one["kid"]: one["active"] for one in listed} == {"local": True, "retired": False}

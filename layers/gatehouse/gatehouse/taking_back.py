@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from gatehouse import sessions
@@ -95,8 +96,8 @@ class TakingBack:
         self._kit.revocation_log.append(row, by=by, reason=reason)
 
 
-def is_active(record: Record, known: RevocationSet, now: float) -> bool:
-    """Say whether the token of *record* is good: neither expired, nor revoked, nor revoked with others."""
-    if not record.is_active(now) or known.names(record.jti, now):
+def is_active(record: Record, known: RevocationSet, now: float, kids: Collection[str]) -> bool:
+    """Say whether the token of *record* is good: neither expired nor revoked, and signed with a key of *kids*."""
+    if not record.is_active(now) or record.kid not in kids or known.names(record.jti, now):
         return False
     return not known.covers(project=record.project, subject=record.subject, issued_at=int(record.created_at))

@@ -19,6 +19,8 @@ from hashlib import sha256
 from typing import Self
 
 LATEST = (1 << 32) - 1
+FORM = r"[A-Za-z0-9._:-]{1,128}"
+"""What ids look like that can be revoked, other systems' too: short enough for a key, and nothing to be escaped."""
 _FORM = re.compile(r"([0-9a-f]{24})([0-9a-f]{8})([0-9a-f]{8})([0-9a-f]{8})")
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from gatehouse.errors import InvalidRequestError
 from gatehouse.keys import LATEST
 from gatehouse.registry import Place, Record
-from gatehouse.revocations import RevocationSet
-from gatehouse.taking_back import is_active
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -54,8 +52,10 @@ class Registry(Protocol):
         ...
 
 
-def page(registry: Registry, asked: Asked, known: RevocationSet, now: float) -> tuple[list[Record], str | None]:
+def page(registry: Registry, asked: Asked, good: Callable[[Record], bool]) -> tuple[list[Record], str | None]:
     """Return the records that were *asked* for, and the cursor of the next page, if there may be one. Blocks.
+
+    *good* says of a record whether its token is good now.
 
     Raises:
         InvalidRequestError: the cursor is not one of ours.
@@ -65,7 +65,7 @@ def page(registry: Registry, asked: Asked, known: RevocationSet, now: float) -> 
     for record in registry.newest(project, _place(asked.cursor, project) if asked.cursor else None):
         if asked.service not in {None, record.service}:
             continue
-        if asked.active and is_active(record, known, now) != (asked.active == "true"):
+        if asked.active and good(record) != (asked.active == "true"):
             continue
         if len(found) == asked.limit:
             return found, _cursor(found[-1])

@@ -26,7 +26,6 @@ from gatehouse.errors import (
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
-    PayloadTooLargeError,
 )
 from gatehouse.headers import from_raw
 from gatehouse.hygiene import check_request
@@ -139,10 +138,7 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 async def _whole(call: Call) -> Receive:
     """Read the body of *call* and return what hands it to an app."""
-    try:
-        data = await call.body.read()
-    except PayloadTooLargeError:
-        raise InvalidRequestError(f"The body is larger than the {MOST_BODY_BYTES} bytes taken here.") from None
+    data = await call.body.read()
 
     async def receive() -> Message:
         return {"type": "http.request", "body": data, "more_body": False}

@@ -12,7 +12,6 @@ from gatehouse.registry import MOST_DAYS, MOST_METADATA_BYTES, MOST_TEXT, NAME, 
 from gatehouse.web import Form
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-JTI = r"[A-Za-z0-9._:-]{1,128}"
 
 
 class Query(BaseModel):

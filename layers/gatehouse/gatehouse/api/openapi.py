@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from gatehouse import token_ids
 from gatehouse.api import answers, forms
 from gatehouse.errors import REALM
 from gatehouse.projects import Projects
@@ -16,7 +17,7 @@ from gatehouse.projects import Projects
 VERSION = "1.0.0"
 REF = "#/components/schemas/{model}"
 JSON, JWKS, PROBLEM = "application/json", "application/jwk-set+json", "application/problem+json"
-ALWAYS = (400, 405, 500)
+ALWAYS = (400, 405, 413, 500)
 TOKEN = (401, 403, 503)
 
 
@@ -53,9 +54,9 @@ OPERATIONS = (
               answer=(answers.LetIn,), takes=forms.Guest, refuses=(503,), open=True),
     Operation(method="get", path="/auth/session", says="Who is calling, and until when.", answer=(answers.Session,)),
     Operation(method="post", path="/auth/refresh", says="Get a new token for a live one, which ends a little later.",
-              answer=(answers.Refreshed,), takes=forms.Nothing),
+              answer=(answers.Refreshed,), takes=forms.Nothing, refuses=(*TOKEN, 429)),
     Operation(method="post", path="/auth/logout", says="Revoke the token that this is called with.",
-              answer=(answers.Done,), takes=forms.Nothing),
+              answer=(answers.Done,), takes=forms.Nothing, refuses=(*TOKEN, 429)),
     Operation(method="post", path="/auth/tokens", says="Issue a service token. Administrators only.", status=201,
               answer=(answers.IssuedToken,), takes=forms.TokenOrder, needs_body=True),
     Operation(method="get", path="/auth/tokens", says="List service tokens, newest first. Administrators only.",
@@ -117,7 +118,7 @@ _WORDS = str.maketrans({"/": "_", ".": "_", "-": "_", "{": None, "}": None})
 def _in_path(one: Operation) -> list[dict[str, Any]]:
     if "{jti}" not in one.path:
         return []
-    schema = {"type": "string", "pattern": f"^{forms.JTI}$"}
+    schema = {"type": "string", "pattern": f"^{token_ids.FORM}$"}
     return [{"name": "jti", "in": "path", "required": True, "description": "The token's id.", "schema": schema}]
 
 

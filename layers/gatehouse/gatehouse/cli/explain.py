@@ -119,8 +119,11 @@ def _lines(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if document["route"]:
         yield from _route(document["route"])
         yield from _callers(document["callers"])
-        yield from _upstream(document["upstream"])
     yield "outcome", _outcome(document["outcome"])
+    if document["route"]:
+        if document["outcome"]["kind"] != "forwarded":
+            yield "", "if it were let through, this would be sent:"
+        yield from _upstream(document["upstream"])
     for miss in document["near"]:
         yield "near", f"{miss['path']} ({miss['route']} of {miss['project']}) {miss['why']}"
 
@@ -159,7 +162,7 @@ def _callers(callers: dict[str, Any]) -> Iterator[tuple[str, str]]:
         late = (
             "asked for every request"
             if callers["revocation"] == "strict"
-            else f"at most {REVOCATION_REFRESH_S:g} s late"
+            else f"at most {REVOCATION_REFRESH_S:g} s late, or as REVOCATION_REFRESH_S says"
         )
         yield "revocation", f"{callers['revocation']}: {late}"
 

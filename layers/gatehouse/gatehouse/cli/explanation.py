@@ -89,7 +89,7 @@ def _near(path: str, projects: Projects) -> list[Document]:
 
 
 def _own(first: str) -> Document:
-    message = f"Paths under /{first} belong to the gateway's own functions; no project file routes them."
+    message = f"Paths under /{first} are kept for the gateway's own functions; no project file routes them."
     return {"kind": "own", "status": None, "code": None, "message": message, "allow": None}
 
 

@@ -7,11 +7,11 @@ import getpass
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from gatehouse import keys
 from gatehouse.audit import Operator, Result, audit, result_of
@@ -21,13 +21,14 @@ from gatehouse.errors import GatewayError
 from gatehouse.keys import KeyRing, KeyRingError
 from gatehouse.kit import Kit
 from gatehouse.projects import Projects, load
+from gatehouse.registry import Record
 from gatehouse.revocations import RevocationSet
 from gatehouse.rotation import RotationError
 from gatehouse.stores import secrets
 from gatehouse.stores.admins import AdminRecords
 from gatehouse.stores.clients import client
 from gatehouse.stores.token_registry import TokenRegistry
-from gatehouse.taking_back import TakingBack
+from gatehouse.taking_back import TakingBack, is_active
 
 VARIABLES = {
     "tokens_table": "TOKENS_TABLE",
@@ -97,6 +98,10 @@ class Gate:
         known = RevocationSet()
         known.add(asyncio.run(self.kit.revocation_log.since(0)))
         return known
+
+    def good(self) -> Callable[[Record], bool]:
+        """Return what says of a record whether its token is good now."""
+        return partial(is_active, known=self.revoked(), now=self.now(), kids=self.ring().keys.keys())
 
     @cached_property
     def operator(self) -> str:

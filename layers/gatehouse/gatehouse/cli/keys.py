@@ -36,7 +36,9 @@ Algorithm = Annotated[
     str, typer.Option("--algorithm", metavar="NAME", callback=_algorithm, help=f"{', '.join(ALGORITHMS)}.")
 ]
 AtOnce = Annotated[bool, typer.Option("--force", help="Do not wait until everybody has it.")]
-Whatever = Annotated[bool, typer.Option("--force", help="Though tokens that it signed may be alive: they end at once.")]
+Whatever = Annotated[
+    bool, typer.Option("--force", help="Though tokens that it signed may be alive: they end within six minutes.")
+]
 
 
 @app.command(epilog=examples("keys show --stack gatehouse-prod"))
@@ -124,7 +126,7 @@ def _live(gate: Gate) -> Counter[str]:
     for record in gate.registry.newest():
         if record.created_at < now - LONGEST_S - LEEWAY_S:
             break
-        live[record.kid] += is_active(record, known, now)
+        live[record.kid] += is_active(record, known, now, [record.kid])
     return live
 
 
@@ -154,11 +156,12 @@ def _advice(view: dict[str, Any], now: float) -> str:
     if view["state"] == "current":
         return "-"
     step, moment = ("promote", view["promotableAt"]) if view["state"] == "next" else ("retire", view["retirableAt"])
-    if step == "retire" and view["liveServiceTokens"]:
-        return f"retire when its {view['liveServiceTokens']} service tokens are gone"
+    gone = f", when its {view['liveServiceTokens']} service tokens are gone" if view["liveServiceTokens"] else ""
     if moment is None:
-        return f"{step}: nobody noted since when"
-    return f"{step} now" if moment <= (iso(now) or "") else f"{step} at {moment} or later"
+        return f"{step}: nobody noted since when{gone}"
+    if moment > (iso(now) or ""):
+        return f"{step} at {moment} or later{gone}"
+    return f"{step}{gone.removeprefix(',')}" if gone else f"{step} now"
 
 
 def _after(ring: KeyRing, kid: str, gate: Gate) -> Said:

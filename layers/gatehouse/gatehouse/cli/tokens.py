@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -18,11 +19,10 @@ from gatehouse.cli.output import Said, facts, table
 from gatehouse.cli.problems import MisuseError, RefusedError
 from gatehouse.errors import TokenNotFoundError
 from gatehouse.registry import DEFAULT_DAYS, MOST_DAYS, MOST_METADATA_BYTES, MOST_TEXT, Record
-from gatehouse.taking_back import is_active
+from gatehouse.token_ids import FORM as JTI
 from gatehouse.token_pages import page
 
 MOST_LISTED = 1000
-JTI = r"[A-Za-z0-9._:-]{1,128}"
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Service tokens: issue, look up, revoke.")
 
 
@@ -119,11 +119,11 @@ def find(
     """List service tokens, newest first."""
     wanted = None if active is None else str(active).lower()
     asked = Asked(project=project, service=service, active=wanted, limit=limit, cursor=cursor)
-    known, now = gate.revoked(), time.time()
-    records, further = page(gate.registry, asked, known, now)
-    views = [registry.view(one, active=is_active(one, known, now)) for one in records]
+    good, now, kids = gate.good(), time.time(), gate.ring().keys
+    records, further = page(gate.registry, asked, good)
+    views = [registry.view(one, active=good(one)) for one in records]
     rows = [
-        (one["jti"], one["project"], one["service"], _state(record, one, now), _day(one["createdAt"]),
+        (one["jti"], one["project"], one["service"], _state(record, one, now, kids), _day(one["createdAt"]),
          _day(one["expiresAt"]), _day(one["lastUsedAt"]), one["createdBy"], one["description"])
         for record, one in zip(records, views, strict=True)
     ]  # fmt: skip
@@ -141,8 +141,9 @@ def show(gate: Gate, jti: Jti) -> Said:
     if record is None:
         raise RefusedError(_unknown(jti))
     now = time.time()
-    view = registry.view(record, active=is_active(record, gate.revoked(), now))
-    return Said(document=view, text=facts([("state", _state(record, view, now)), *view.items()]))
+    view = registry.view(record, active=gate.good()(record))
+    state = _state(record, view, now, gate.ring().keys)
+    return Said(document=view, text=facts([("state", state), *view.items()]))
 
 
 @app.command(epilog=examples("token revoke 5f3b… --reason 'laptop stolen' --stack gatehouse-prod"))
@@ -206,9 +207,11 @@ def _moment(text: str) -> float:
     return moment.timestamp()
 
 
-def _state(record: Record, view: dict[str, Any], now: float) -> str:
+def _state(record: Record, view: dict[str, Any], now: float, kids: Collection[str]) -> str:
     if view["active"]:
         return "active"
+    if record.is_active(now) and record.kid not in kids:
+        return "no key"
     return "expired" if record.revoked_at is None and now >= record.expires_at else "revoked"
 
 
