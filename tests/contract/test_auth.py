@@ -92,7 +92,7 @@ def test_an_old_hash_logs_in_and_is_replaced(send: Send, bucket: tuple[object, s
         b'{"username":"ada","password":"x","admin":true}', b'{"username":"../../x","password":"x"}',
         b'{"username":"Ada","password":"x"}', b'{"username":"a/b","password":"x"}', b"\xff\xfe", b"\x00" * 50,
         b'{"username":"ada","password":"\\ud800"}', b'{"username":"ada\\n","password":"x"}',
-        b'{"username":"ada","password":"' + b"x" * 2000 + b'"}', b"x" * 1_000_000,
+        b'{"username":"ada","password":"' + b"x" * 2000 + b'"}',
         b"[" * 10_000, b'{"username":"ada","password":"x","project":"nobody"}',
     ],
     ids=lambda body: repr(body[:40]),
@@ -101,6 +101,11 @@ def test_a_body_that_is_not_a_login_is_a_clear_400(send: Send, body: bytes):
     answer = send("POST", "/auth/login", {"Content-Type": "application/json"}, body)
     check_error(answer, 400, "INVALID_REQUEST", "AUTH")
     assert len(answer.json["message"]) > 20
+
+
+@pytest.mark.parametrize("path", ["/auth/login", "/auth/guest", "/auth/tokens"])
+def test_a_body_of_a_megabyte_is_too_large(send: Send, path: str):
+    check_error(send("POST", path, body=b"x" * 1_000_000), 413, "PAYLOAD_TOO_LARGE", "AUTH")
 
 
 def test_a_password_is_never_repeated_in_an_answer(send: Send):
@@ -151,7 +156,7 @@ def test_a_guest_cannot_ask_for_an_elevated_route(send: Send, route: str):
     check_error(answer, 400, "INVALID_ROUTE", "AUTH")
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"route":7}', b'{"rout":"KV"}', b'{"route":["KV"]}', b"x" * 1_000_000])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"route":7}', b'{"rout":"KV"}', b'{"route":["KV"]}'])
 def test_a_body_that_is_not_a_guests_is_a_clear_400(send: Send, body: bytes):
     check_error(send("POST", "/auth/guest", body=body), 400, "INVALID_REQUEST", "AUTH")
 
