@@ -17,6 +17,7 @@ from gatehouse.api import forms, openapi
 from gatehouse.audit import audited
 from gatehouse.call import Identity
 from gatehouse.callers import Caller, admin, caller
+from gatehouse.clock import iso
 from gatehouse.errors import (
     InvalidExpiryError,
     InvalidProjectError,
@@ -55,7 +56,7 @@ async def issue(request: Request) -> dict[str, object]:
     return {
         "token": token,
         "jti": record.jti,
-        "expiresAt": registry.iso(record.expires_at),
+        "expiresAt": iso(record.expires_at),
         "project": record.project,
         "service": record.service,
     }
@@ -102,7 +103,7 @@ async def revoke_many(request: Request) -> dict[str, object]:
         asked = web.query(request, forms.RevokeMany)
         project, subject = asked.project or "", asked.subject or ""
         before = asked.before.timestamp() if asked.before else None
-        said.update(project=project, subject=subject, before=registry.iso(before))
+        said.update(project=project, subject=subject, before=iso(before))
         if project and project not in kit.projects.named:
             raise InvalidProjectError
         said["reason"] = reason = await _reason(request, asked.reason)
@@ -127,7 +128,7 @@ async def refresh(request: Request) -> dict[str, object]:
         issued = sessions.refreshed(ring, known.project, known.identity, time.time())
         await stored(_supersede, known.identity)
         said["jti"] = issued.jti
-    return {"success": True, "token": issued.token, "expiresAt": registry.iso(issued.expires_at)}
+    return {"success": True, "token": issued.token, "expiresAt": iso(issued.expires_at)}
 
 
 @routes.post("/auth/logout")

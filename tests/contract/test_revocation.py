@@ -168,6 +168,23 @@ def test_a_request_costs_no_call_to_aws_between_looks(driven: Driven):
     assert driven.calls == ["Query"]
 
 
+def test_a_look_does_not_take_what_dynamodb_has_not_settled_yet(driven: Driven, monkeypatch: pytest.MonkeyPatch):
+    """No emulator lags, so that it asks for a consistent read is looked up in what it sends."""
+    sent: list[Any] = []
+    asked = aws_json._asked
+
+    def kept(url: Any, post: Any) -> Any:
+        sent.append((post.headers["x-amz-target"], json.loads(post.body)))
+        return asked(url, post)
+
+    monkeypatch.setattr(aws_json, "_asked", kept)
+    token, _ = driven.issue()
+    driven.code(STRICT, token)
+    looks = [document for target, document in sent if target.endswith(".Query")]
+    assert looks
+    assert all(document["ConsistentRead"] is True for document in looks)
+
+
 def test_the_last_use_is_noted_once_in_a_quarter_of_an_hour(driven: Driven):
     token, record = driven.issue()
     used: list[int | None] = []

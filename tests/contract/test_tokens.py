@@ -476,7 +476,8 @@ def test_a_guest_may_refresh_and_log_out(send: Send, guest_token: str):
 
 def test_a_service_revokes_its_own_token_and_does_not_refresh_it(send: Send, admin_token: str):
     made = issue(send, admin_token)
-    check_error(post(send, "/auth/refresh", made["token"]), 403, "FORBIDDEN")
+    for token in (made["token"], issue(send, admin_token, project="metacogna", service="BUILD")["token"]):
+        check_error(post(send, "/auth/refresh", token), 403, "FORBIDDEN")
     assert post(send, "/auth/logout", made["token"]).status == 200
     check_error(send("GET", "/lab/sealed/echo", bearer(made["token"])), 403, "TOKEN_REVOKED")
     record = send("GET", f"/auth/tokens/{made['jti']}", bearer(admin_token)).json

@@ -134,6 +134,23 @@ def test_a_token_opens_its_own_route_and_an_elevated_one_opens_all_but_never_for
     assert {route.name for route in project.routes if grants.opens(identity, route, project)} == opened
 
 
+@pytest.mark.parametrize(
+    ("claims", "opened"),
+    [
+        ({"project": "metacogna", "service": "BUILD"}, {"BUILD"}),
+        ({"project": "metacogna", "service": "AUTH"}, set()),
+        ({"project": "metacogna", "service": "BUILD", "route": "KV"}, {"KV"}),
+        ({"service": "BUILD"}, set()),
+        ({"project": "metacogna"}, set()),
+    ],
+)
+def test_a_token_is_a_services_or_says_its_route_and_never_both(
+    project: Project, claims: dict[str, str], opened: set[str]
+) -> None:
+    identity = replace(an_identity(None), claims=claims, subject="s")
+    assert {route.name for route in project.routes if grants.opens(identity, route, project)} == opened
+
+
 def test_a_token_without_scopes_is_a_guests(project: Project) -> None:
     identity = replace(an_identity("AUTH"), scopes=frozenset())
     assert grants.is_guest(identity)

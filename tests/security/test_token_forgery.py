@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -451,3 +452,38 @@ def test_any_text_in_place_of_a_token_is_refused_by_us(text: str) -> None:
 def test_any_three_parts_in_place_of_a_token_are_refused_by_us(one: bytes, two: bytes, three: bytes) -> None:
     with pytest.raises(GatewayError):
         run(verifier().verify(f"{part(one)}.{part(two)}.{part(three)}"))
+
+
+# ---------------------------------------------------------------------------------- tokens that name nobody
+
+
+CAPTIONACC = Issuer(issuer="gatehouse", audience="captionacc", projects=frozenset({"captionacc"}))
+NAMELESS = {"jti": "j", "sub": "s", "project": "captionacc", "service": "prefect", "iat": NOW, "exp": NOW + 60}
+
+
+@pytest.mark.parametrize(
+    ("legacy", "issuer", "changes", "good"),
+    [
+        (True, CAPTIONACC, {}, True),
+        (False, CAPTIONACC, {}, False),
+        (False, CAPTIONACC, {"iss": "gatehouse"}, False),
+        (False, CAPTIONACC, {"aud": "captionacc"}, False),
+        (False, CAPTIONACC, {"iss": "gatehouse", "aud": "captionacc"}, True),
+        (True, CAPTIONACC, {"iss": "gatehouse"}, True),
+        (True, CAPTIONACC, {"iss": "somebody"}, False),
+        (True, CAPTIONACC, {"aud": ["another"]}, False),
+        (True, CAPTIONACC, {"project": "another"}, False),
+        (True, replace(CAPTIONACC, projects=frozenset()), {}, False),
+        (True, replace(CAPTIONACC, projects=frozenset({"another"})), {}, False),
+    ],
+)
+def test_only_the_legacy_key_signs_for_nobody_and_only_where_the_route_asks_for_the_project(
+    legacy: bool, issuer: Issuer, changes: dict[str, Any], good: bool
+) -> None:
+    text = jose.compact({**NAMELESS, **changes}, key(legacy=legacy))
+    believer = TokenVerifier(FakeRing(ring(key(legacy=legacy))), issuer, FakeClock())
+    if good:
+        assert run(believer.verify(text)).subject == "s"
+    else:
+        with pytest.raises(InvalidTokenError):
+            run(believer.verify(text))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatehouse.clock import Elapsed, Instant
+from gatehouse.clock import Elapsed, Instant, iso
 from tests.unit.fakes import NOW, FakeClock
 
 SECONDS = st.floats(min_value=-1e9, max_value=1e9)
@@ -35,3 +35,16 @@ def test_an_instant_is_what_both_clocks_said() -> None:
 def test_no_less_has_passed_than_either_clock_says(wall: float, steady: float, wall_s: float, steady_s: float) -> None:
     since = Elapsed(FakeClock(wall + wall_s), FakeClock(steady + steady_s)).since(Instant(wall, steady))
     assert since >= max(0.0, wall + wall_s - wall, steady + steady_s - steady)
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (0.25, "1970-01-01T00:00:00.250Z"),
+        (NOW, "2027-01-15T08:00:00.000Z"),
+        (None, None),
+    ],
+)
+def test_a_moment_is_said_in_utc(moment: float | None, text: str | None) -> None:
+    assert iso(moment) == text

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatehouse import sessions, token_ids
+from gatehouse import revocation_watch, sessions, token_ids
 from gatehouse.call import Identity
-from gatehouse.errors import AuthUnavailableError, GatewayError, TokenRevokedError
+from gatehouse.errors import GatewayError
 from gatehouse.revocation_watch import CLOSED_AFTER_S, OVERLAP_S, RETRY_S, RevocationWatch
 from gatehouse.revocations import Revocation, RevocationSet
+from gatehouse.tokens import LEEWAY_S
 from tests.unit.fakes import NOW, FakeClock, run
 
 HOUR = 3600
@@ -184,6 +185,19 @@ def test_it_opens_again_when_the_log_is_back():
     assert watched(ADA) == "ok"
 
 
+def test_a_look_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(revocation_watch, "LOOK_S", 0.01)
+    watched = Watched()
+    watched(ADA)
+
+    async def scene() -> list[str]:
+        watched.log.held = asyncio.Event()
+        watched.passes(5)
+        return [await watched.answer(ADA), await watched.answer(ADA, strict=True)]
+
+    assert run(scene()) == ["ok", "AUTH_UNAVAILABLE"]
+
+
 def test_a_log_that_is_down_is_not_asked_by_every_request():
     watched = Watched()
     watched(ADA)
@@ -292,6 +306,16 @@ def test_refreshing_a_token_does_not_carry_it_past_a_revocation_of_everything(
     known = RevocationSet()
     known.add([sessions.everything(project="", subject="ada", before=NOW)])
     assert known.holds(bearer_of(issued_at=issued_at, **claims), "metacogna", NOW + 60) is refused
+
+
+@pytest.mark.parametrize("jti", [token_ids.for_session(NOW + HOUR), "sha256:" + "ab" * 32])
+def test_the_end_of_a_session_is_kept_for_as_long_as_any_token_of_it_can_live(jti: str):
+    """Refreshed in its last second, a token is good for up to twelve hours more."""
+    known = RevocationSet()
+    known.add(sessions.ended(bearer_of(jti)))
+    last = token_ids.for_session(NOW + 13 * HOUR, token_ids.session_of(jti))
+    known.forget(NOW + 13 * HOUR + LEEWAY_S)
+    assert known.holds(bearer_of(last), "metacogna", NOW + 13 * HOUR)
 
 
 def test_a_token_of_another_system_and_what_it_was_refreshed_to_end_together():
@@ -417,8 +441,3 @@ def best(work: Callable[[], object]) -> float:
         work()
         found.append(time.perf_counter() - started)
     return min(found)
-
-
-def test_the_error_names_the_way_out():
-    assert "revoked" in TokenRevokedError.message
-    assert AuthUnavailableError.status == 503

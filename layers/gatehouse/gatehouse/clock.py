@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from datetime import UTC, datetime
+from typing import TypeAlias, overload
 
 Clock: TypeAlias = Callable[[], float]
 """Seconds since the epoch (`time.time`), or of a steady count (`time.monotonic`)."""
@@ -41,3 +42,14 @@ class Elapsed:
     def since(self, instant: Instant) -> float:
         """Return the seconds that have passed since *instant*; never fewer than none."""
         return max(self.wall() - instant.wall, self.monotonic() - instant.monotonic, 0.0)
+
+
+@overload
+def iso(moment: float) -> str: ...
+@overload
+def iso(moment: None) -> None: ...
+def iso(moment: float | None) -> str | None:
+    """Return *moment*, in seconds since the epoch, as ISO 8601 in UTC."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,7 +7,6 @@ keeps the ring it has: nobody should change keys meanwhile.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 from gatehouse import jwks, keyring
@@ -62,8 +61,3 @@ def retirable_at(ring: KeyRing, key: Key, longest_s: float) -> int | None:
     # No registry tells of the original systems' tokens, so the longest that any of them gave is waited for.
     lifetime = max(longest_s, LONGEST_S) if key.legacy else longest_s
     return key.demoted_at + EVERYWHERE_S + math.ceil(lifetime) + LEEWAY_S
-
-
-def iso(moment: float) -> str:
-    """Return *moment*, in seconds since the epoch, as RFC 3339 has it; never a moment too early."""
-    return datetime.fromtimestamp(math.ceil(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,20 +6,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from gatehouse import token_ids
+from gatehouse.clock import iso
 from gatehouse.errors import InvalidExpiryError, InvalidProjectError, InvalidServiceError
 from gatehouse.keys import KeyRing
+from gatehouse.projects.checks import MOST_DAYS, NAME
 from gatehouse.projects.model import Project
 from gatehouse.tokens import Issuer, mint, service_subject
 
-NAME = r"[A-Za-z0-9_-]{1,64}"
 DAY_S = 86_400
 DEFAULT_DAYS = 90
-MOST_DAYS = 365
 MOST_TEXT = 512
 MOST_METADATA_BYTES = 2048
 
@@ -150,13 +149,6 @@ def view(record: Record, *, active: bool) -> dict[str, Any]:
         "revokedBy": record.revoked_by or None,
         "revokedReason": record.revoked_reason or None,
     }
-
-
-def iso(moment: float | None) -> str | None:
-    """Return *moment*, in seconds since the epoch, as ISO 8601 in UTC."""
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def metadata_fits(metadata: Mapping[str, Any]) -> bool:

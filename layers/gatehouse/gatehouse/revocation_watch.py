@@ -19,6 +19,8 @@ CLOSED_AFTER_S = 60.0
 """So old may be what a process knows, and no older, before it lets nobody through."""
 RETRY_S = 1.0
 """How long a process does not ask again after it got no answer."""
+LOOK_S = 10.0
+"""How long a look may take: everybody waits for it, and an invocation of Lambda does not last for ever."""
 OVERLAP_S = 600.0
 """How far behind the last look the next one begins: writers' clocks may differ, and writes take time."""
 TIDY_EVERY_S = 60.0
@@ -97,7 +99,8 @@ class RevocationWatch:
         self._begun += 1
         number = self._begun
         try:
-            rows = await self._log.since(self._looked.wall - OVERLAP_S if self._looked else 0)
+            looking = self._log.since(self._looked.wall - OVERLAP_S if self._looked else 0)
+            rows = await asyncio.wait_for(looking, LOOK_S)
         except Exception as error:  # noqa: BLE001  # whatever the store raises: what is known is kept, for a while
             self._failed, self._ended = self._elapsed.now(), number
             logs.error("revocations not read", reason=type(error).__name__)

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gatehouse import asymmetric
-from gatehouse.key_states import PUBLISHED_S, iso, promotable_at, retirable_at, state
+from gatehouse.clock import iso
+from gatehouse.key_states import PUBLISHED_S, promotable_at, retirable_at, state
 from gatehouse.keys import ALGORITHMS, HS256, Key, KeyRing, KeyRingError, parse
 
 _SECRET_BYTES = 48

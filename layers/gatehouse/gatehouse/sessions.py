@@ -6,10 +6,10 @@ from typing import Any
 
 from gatehouse import grants, token_ids
 from gatehouse.call import Identity
+from gatehouse.clock import iso
 from gatehouse.errors import ForbiddenError, InvalidTokenError
 from gatehouse.keys import KeyRing
 from gatehouse.projects.model import Project
-from gatehouse.registry import iso
 from gatehouse.revocations import LEEWAY_S, Revocation
 from gatehouse.tokens import LONGEST_S, Issued, mint
 

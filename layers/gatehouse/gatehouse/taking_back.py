@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from gatehouse import sessions
 from gatehouse.call import Identity
-from gatehouse.clock import Clock
+from gatehouse.clock import Clock, iso
 from gatehouse.errors import InvalidRequestError, TokenNotFoundError
-from gatehouse.registry import Record, iso, view
+from gatehouse.registry import Record, view
 from gatehouse.revocations import Revocation, RevocationSet
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gatehouse.logins import LONGEST_PASSWORD, USERNAME
-from gatehouse.registry import MOST_DAYS, MOST_METADATA_BYTES, MOST_TEXT, NAME, metadata_fits
+from gatehouse.projects.checks import MOST_DAYS, NAME
+from gatehouse.registry import MOST_METADATA_BYTES, MOST_TEXT, metadata_fits
 from gatehouse.web import Form
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

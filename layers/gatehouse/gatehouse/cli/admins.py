@@ -16,7 +16,7 @@ from gatehouse.cli.options import Yes, at_a_gateway, examples
 from gatehouse.cli.output import Said, table
 from gatehouse.cli.problems import HalfDoneError, RefusedError, words
 from gatehouse.logins import USERNAME
-from gatehouse.registry import NAME
+from gatehouse.projects.checks import NAME
 from gatehouse.stores.admins import AdminRecord, RecordError
 from gatehouse.tokens import GUEST
 

@@ -59,7 +59,7 @@ def explain(
         raise MisuseError(f"there is no folder {folder}; say --projects DIR: the folder with the project files")
     with environment(place.environ if place else {}):
         loaded = load(folder, os.environ)
-    scheme, host, path, query, stage = _parts(url)
+    scheme, host, path, query, stage = _parts(url, "http" if place else "https")
     fields = _headers(header or [], token, host)
     call = request(verb, path, query, fields, scheme=scheme)
     document = {"host": host or None, "stage": stage or None, **explained(loaded, call)}
@@ -72,11 +72,14 @@ def _method(method: str) -> str:
     return method.upper()
 
 
-def _parts(url: str) -> tuple[str, str, str, str, str]:
-    """Return scheme, host, path, query and stage of *url*, as a client would send them: byte for byte."""
+def _parts(url: str, scheme: str) -> tuple[str, str, str, str, str]:
+    """Return scheme, host, path, query and stage of *url*, as a client would send them: byte for byte.
+
+    A path alone is asked for by *scheme*.
+    """
     bare = url.partition("#")[0]
     whole = re.match(r"(https?)://([^/?]*)(.*)", bare, re.IGNORECASE | re.DOTALL)
-    scheme, host, rest = (whole[1].lower(), whole[2], whole[3]) if whole else ("https", "", bare)
+    scheme, host, rest = (whole[1].lower(), whole[2], whole[3]) if whole else (scheme, "", bare)
     path, _, query = rest.partition("?")
     if not whole and not path.startswith("/"):
         raise MisuseError("a URL begins with / or with https://")

@@ -15,14 +15,13 @@ from gatehouse.build import entries
 from gatehouse.call import Call, Identity
 from gatehouse.cli import dry_run, near
 from gatehouse.cli.dry_run import Outcome
-from gatehouse.clock import Clock
+from gatehouse.clock import Clock, iso
 from gatehouse.errors import NO_ROUTE, BadPathError, ForbiddenError
 from gatehouse.headers import Headers
 from gatehouse.paths import canonical, check_query
 from gatehouse.projects import Project, Projects, Route
 from gatehouse.projects.checks import RESERVED
 from gatehouse.projects.rules import GATEWAY
-from gatehouse.registry import iso
 from gatehouse.routes import pattern, split
 from gatehouse.stages.forward import location, passage, target_of
 

@@ -14,8 +14,8 @@ from gatehouse.cli.gate import Gate
 from gatehouse.cli.options import at_a_gateway, examples
 from gatehouse.cli.output import Said, facts, table
 from gatehouse.cli.problems import RefusedError
+from gatehouse.clock import iso
 from gatehouse.keys import ALGORITHMS, Key, KeyRing, parse
-from gatehouse.registry import iso
 from gatehouse.stores.key_ring_secret import KeyRingSecret
 from gatehouse.taking_back import is_active
 from gatehouse.tokens import LEEWAY_S, LONGEST_S

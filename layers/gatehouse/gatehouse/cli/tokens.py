@@ -17,8 +17,10 @@ from gatehouse.cli.gate import Gate
 from gatehouse.cli.options import Yes, at_a_gateway, examples
 from gatehouse.cli.output import Said, facts, table
 from gatehouse.cli.problems import MisuseError, RefusedError
+from gatehouse.clock import iso
 from gatehouse.errors import TokenNotFoundError
-from gatehouse.registry import DEFAULT_DAYS, MOST_DAYS, MOST_METADATA_BYTES, MOST_TEXT, Record
+from gatehouse.projects.checks import MOST_DAYS
+from gatehouse.registry import DEFAULT_DAYS, MOST_METADATA_BYTES, MOST_TEXT, Record
 from gatehouse.token_ids import FORM as JTI
 from gatehouse.token_pages import page
 
@@ -102,7 +104,7 @@ def issue(
         token, record = registry.issue(gate.ring(), checked, order, by=gate.operator, now=time.time())
         said["jti"] = record.jti
         store.put(record)
-    known = {"jti": record.jti, "expiresAt": registry.iso(record.expires_at), "project": project, "service": service}
+    known = {"jti": record.jti, "expiresAt": iso(record.expires_at), "project": project, "service": service}
     return Said(document={"token": token, **known, "kid": record.kid}, text=token, aside=facts(known.items()))
 
 
@@ -178,9 +180,9 @@ def revoke_all(
     taking_back, moment = gate.taking_back, _moment(before) if before else gate.end_of_this_second()
     whose = " ".join(filter(None, (subject and f"of {subject}", project and f"for {project}")))
     if not yes:
-        question = f"Revoke every token {whose} issued before {registry.iso(moment)} at {gate.place.name}?"
+        question = f"Revoke every token {whose} issued before {iso(moment)} at {gate.place.name}?"
         typer.confirm(question, abort=True, err=True)
-    with gate.audited("tokens revoke", project=project, subject=subject, before=registry.iso(moment), reason=reason):
+    with gate.audited("tokens revoke", project=project, subject=subject, before=iso(moment), reason=reason):
         said = taking_back.everything(project=project, subject=subject, before=moment, by=gate.operator, reason=reason)
     return Said(document=said, text=f"every token {whose} issued before {said['before']} is revoked")
 
@@ -222,6 +224,6 @@ def _day(moment: str | None) -> str:
 def _unknown(jti: str) -> str:
     session = token_ids.SessionTokenId.read(jti)
     if session:
-        until = registry.iso(session.ends_at)
+        until = iso(session.ends_at)
         return f"{jti} is the id of a login's or guest's token, good until {until}; nothing more is kept of those"
     return f"no token with the id {jti} is known here"
