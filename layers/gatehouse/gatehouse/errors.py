@@ -115,6 +115,21 @@ class InvalidTokenError(GatewayError):
     challenge = f'{REALM}, error="invalid_token"'
 
 
+class ForeignTokenError(InvalidTokenError):
+    """A token of another issuer that is not believed: 401, as the AI proxy answered (RFC 6750 section 3.1)."""
+
+    status = 401
+    message = "The token is not valid here. Sign in again at its issuer and send the new one."
+
+
+class RejectedCredentialError(GatewayError):
+    """A session or an API key that the auth service does not know, or knows no longer."""
+
+    status, code = 401, "INVALID_CREDENTIALS"
+    message = "The session or API key is not valid, or not any more. Sign in again, or use another key."
+    challenge = REALM
+
+
 class InsufficientTokenError(InvalidTokenError):
     """A good token for another route. The code is the same: the metacogna gateway knew only one."""
 

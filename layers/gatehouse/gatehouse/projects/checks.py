@@ -22,6 +22,11 @@ RESERVED = frozenset({"auth", ".well-known", "ping", "ready", "metrics"})
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+")
 name = matching(NAME, "a name of letters, digits, '_' and '-' (at most 64)")
 header = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", "the name of a header")
+cookie = matching(
+    r"(?!__Secure-)[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}",
+    "the name of a cookie, without __Secure- (its twin of that name counts as well)",
+)
+prefix = matching(r"[A-Za-z0-9._~-]{1,64}", "the beginning of keys, like crow_: letters, digits and . _ ~ -")
 path = matching(
     r"/|(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~-]|\{version\})+)+",
     "a path like /build or /api/v{version}/products: letters, digits, . _ ~ - and {version}, with no slash at its end",
@@ -85,6 +90,66 @@ def upstream(value: Any) -> str | None:
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in address or "#" in address:
         raise vol.Invalid(f"'{parts.scheme}://{parts.hostname}' may have no credentials, query or fragment here")
     return address.rstrip("/")
+
+
+def service(value: Any) -> str | None:
+    """Take the address of a service that is asked about callers; None where the variable that holds it is not set."""
+    return None if value is None else _service(value, "")
+
+
+def service_with(*names: str) -> Any:
+    """Return the check of such an address that has the places *names* in it, like `/users/{user}`."""
+
+    def check(value: Any) -> str | None:
+        return None if value is None else _service(value, "|".join(re.escape(f"{{{name}}}") for name in names))
+
+    return check
+
+
+def _service(value: Any, places: str) -> str:
+    address = text(value)
+    bare = re.sub(places, "x", address) if places else address
+    if places and bare == address:
+        raise vol.Invalid(f"expected an address with {places.replace(chr(92), '')} in its path")
+    where, mark, query = bare.partition("?")
+    upstream(where)
+    if "/" not in where.partition("://")[2]:
+        raise vol.Invalid(f"'{where}' has no path: write the whole address that is asked")
+    if mark and not re.fullmatch(r"[A-Za-z0-9._~=&%-]*", query):
+        raise vol.Invalid("the query of an address that is asked may hold letters, digits and . _ ~ = & % -")
+    return address
+
+
+def variable(value: Any) -> str | None:
+    """Take a text; None where the variable that holds it is not set."""
+    return None if value is None else text(value)
+
+
+def audiences(value: Any) -> tuple[str, ...] | None:
+    """Take an audience or a list of them, as a tuple; None where the variable that holds it is not set."""
+    return None if value is None or value == [None] else tuple(one_or_more(text)(value))
+
+
+def keeping(value: Any) -> float:
+    """Take for how long an answer is kept: at most an hour, as seconds."""
+    return _between(value, 0, 3600, "1h")
+
+
+def keys_fresh(value: Any) -> float:
+    """Take for how long the keys of an issuer count as fresh: five minutes to a day, as seconds."""
+    return _between(value, 300, 86_400, "24h")
+
+
+def visit(value: Any) -> float:
+    """Take how long a visitor's token is good: a minute to a day, as seconds."""
+    return _between(value, 60, 86_400, "24h")
+
+
+def _between(value: Any, least_s: float, most_s: float, most: str) -> float:
+    length = duration(value)
+    if not least_s <= length <= most_s:
+        raise vol.Invalid(f"expected a duration from {least_s:.0f}s to {most}")
+    return length
 
 
 def allowed(value: Any) -> tuple[str, ...]:

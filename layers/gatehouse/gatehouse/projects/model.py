@@ -81,11 +81,12 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Organization:
-    """Where organisations are asked for."""
+    """Where organisations are asked for: one URL for each kind of credential that can name one."""
 
-    session: str = key(text)
-    api_key: str = key(text)
+    session: str | None = key(checks.service_with("organization"), None)
+    api_key: str | None = key(checks.service_with("user"), None)
     headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
+    cache: float = key(checks.keeping, 300.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,14 +94,15 @@ class JwksProvider:
     """Tokens of another issuer, whose keys are at a URL."""
 
     type: str = key(one_of("jwks"))
-    issuer: str = key(text)
-    audience: str = key(text)
-    jwks_url: str = key(text)
+    issuer: str | None = key(checks.variable)
+    audience: tuple[str, ...] | None = key(checks.audiences)
+    jwks_url: str | None = key(checks.service)
     headers: tuple[str, ...] = key(listing(checks.header), ())
-    cookie: str = key(text, "")
+    cookie: str = key(checks.cookie, "")
     require: tuple[str, ...] = key(listing(text), ())
-    cache: float = key(checks.duration, 3600.0)
-    retry: tuple[float, ...] = key(listing(checks.duration), ())
+    service_logins: Mapping[str, str] = key(mapping(text), {})
+    cache: float = key(checks.keys_fresh, 3600.0)
+    retry: tuple[float, ...] = key(listing(checks.duration), (0.2, 0.5))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,9 +110,10 @@ class SessionProvider:
     """A session cookie that an auth service knows."""
 
     type: str = key(one_of("session"))
-    cookie: str = key(text)
-    url: str = key(text)
-    cache: float = key(checks.duration, 30.0)
+    cookie: str = key(checks.cookie)
+    url: str | None = key(checks.service)
+    set_headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
+    cache: float = key(checks.keeping, 30.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,20 +121,23 @@ class ApiKeyProvider:
     """An API key that an auth service knows."""
 
     type: str = key(one_of("api_key"))
-    prefix: str = key(text)
-    url: str = key(text)
+    prefix: str = key(checks.prefix)
+    url: str | None = key(checks.service)
     headers: tuple[str, ...] = key(listing(checks.header), ("x-api-key",))
     bearer: bool = key(flag, default=False)
-    cache: float = key(checks.duration, 30.0)
+    set_headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
+    cache: float = key(checks.keeping, 30.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnonymousProvider:
-    """A token for visitors who have nothing to show."""
+    """A token for visitors who have nothing to show: of the gateway's own making, or asked from `url`."""
 
     type: str = key(one_of("anonymous"))
-    ttl: float = key(checks.lifetime, 3600.0)
-    url: str = key(text, "")
+    ttl: float = key(checks.visit, 3600.0)
+    url: str | None = key(checks.service, "")
+    token_url: str | None = key(checks.service, "")
+    set_headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
 
 
 Provider = JwksProvider | SessionProvider | ApiKeyProvider | AnonymousProvider
