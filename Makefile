@@ -8,12 +8,15 @@ VENV ?= .venv
 SAM_VENV ?= .venv-sam
 ARCH ?= arm64
 CONFIG_ENV ?= dev
+WORKERS ?= auto
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SAM := PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) sam
 SAM_READY := $(SAM_VENV)/.ready
 export PYTHONPATH := layers/gatehouse
 CODE := layers/gatehouse functions local tests bench
+# A file's tests stay with one worker and in order, so what a file or a folder of tests starts is started once by each.
+SHARED_OUT := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test check format bench build sam-local deploy lock clean
 
@@ -24,7 +27,7 @@ run: $(READY) ## serve the whole gateway on http://127.0.0.1:3000 (PORT=, HOST=,
 	@exec $(BIN)/python -m local
 
 test: $(READY) ## run every test that needs no container engine, with branch coverage
-	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest --cov --cov-report=term $(SHARED_OUT) $(ARGS)
 
 check: $(READY) ## lint, types, template and project files
 	@$(BIN)/ruff check $(CODE)

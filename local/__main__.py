@@ -13,7 +13,7 @@ from gatehouse.errors import InvalidRequestError
 from gatehouse.projects import ProjectFileError, Projects
 from gatehouse.projects.load import load
 from gatehouse.settings import SettingsError
-from local import variables
+from local import trying, variables
 from local.house import House, HouseError, forget_the_person
 from local.router import router
 from local.running import noted
@@ -65,7 +65,7 @@ def _serve(house: House, listening: socket.socket, host: str) -> int:
 
         def ready() -> None:
             running.enter_context(noted(url, dict(os.environ), variables.unset(house.projects, {})))
-            print(greeting(projects, url, *house.admin))
+            print(greeting(projects, url, *house.admin) + trying.commands(projects, url, house.demos))
             print(f"gatehouse: ready on {url}", flush=True)
 
         serve(app, listening, ready)

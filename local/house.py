@@ -20,6 +20,7 @@ from gatehouse.projects import load
 from gatehouse.stores.admins import PREFIX, AdminRecord, document
 from gatehouse.tokens import Issuer, mint
 from local import demo, stores, template, variables
+from local.demo_callers import AUDIENCE, Callers
 from local.servers import listen, served
 from local.state import kept
 
@@ -77,7 +78,9 @@ class House:
         self.template = template.load()
         self.admin = _admin()
         self._ring = _ring(variables.secret_names(self.projects))
+        self.callers = Callers()
         self._ports: dict[str, int] = {}
+        self._texts: list[str] = []
         self._endpoint = ""
         self._running = ExitStack()
 
@@ -97,6 +100,10 @@ class House:
     def environment(self, host: str = LOOPBACK) -> dict[str, str]:
         """Return the functions' variables; *host* is how they reach this machine."""
         demos = {name: f"http://{host}:{port}" for name, port in self._ports.items()}
+        demos |= dict.fromkeys(self._texts, AUDIENCE)
+        # Which name an issuer has depends on who asks: its tokens and the project files must agree.
+        self.callers.issuer = os.environ.get("CF_ACCESS_URL") or demos.get("CF_ACCESS_URL", "")
+        self.callers.audience = os.environ.get("CF_ACCESS_AUD") or AUDIENCE
         given = {name: _reached(os.environ[name], host) for name in self.template.variables() if os.environ.get(name)}
         return {
             **self.template.environment(),
@@ -107,6 +114,11 @@ class House:
             "PROJECTS_DIR": str(self.projects),
             "AWS_ENDPOINT_URL": _reached(self._endpoint, host),
         }
+
+    @property
+    def demos(self) -> tuple[str, ...]:
+        """Return the addresses of the demo services."""
+        return tuple(f"http://{LOOPBACK}:{port}" for port in self._ports.values())
 
     def fillings(self) -> dict[str, str]:
         """Return what fills the places of `events/`: tokens of the demo administrator, one good and one past."""
@@ -127,12 +139,17 @@ class House:
         }
 
     def _start_demo(self, running: ExitStack) -> None:
-        """Start one demo upstream for each variable of the project files that the environment does not have."""
-        sockets = {name: listen(self.bind, 0) for name in variables.unset(self.projects, os.environ)}
+        """Start one demo service for each address in the project files that the environment does not have.
+
+        Their other variables are texts: an audience, the name of a team.
+        """
+        unset, addresses = variables.unset(self.projects, os.environ), variables.addresses(self.projects)
+        self._texts = [name for name in unset if name not in addresses]
+        sockets = {name: listen(self.bind, 0) for name in unset if name in addresses}
         self._ports = {name: listening.getsockname()[1] for name, listening in sockets.items()}
         if sockets:
             names = {port: name for name, port in self._ports.items()}
-            running.enter_context(served(demo.echo(names), list(sockets.values())))
+            running.enter_context(served(demo.services(names, self.callers), list(sockets.values())))
 
     def _start_moto(self, running: ExitStack) -> str:
         from moto.server import ThreadedMotoServer  # noqa: PLC0415  # a second to import, and not always needed

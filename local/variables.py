@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ADDRESS = re.compile(
+    r"\b(?:upstream|url|token_url|jwks_url|issuer|session|api_key)[\"']?\s*:\s*[\"']?\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
+)
 _SECRET = re.compile(r"\$\{secret:([A-Za-z0-9_]+)\}")
 
 
 def unset(folder: Path, environ: Mapping[str, str]) -> list[str]:
     """Return the variables that the project files in *folder* name and *environ* does not have."""
     return sorted(name for name in _found(folder, _VARIABLE) if not environ.get(name))
+
+
+def addresses(folder: Path) -> frozenset[str]:
+    """Return the variables in *folder* that stand for the address of a service: a key's value begins with them."""
+    return frozenset(_found(folder, _ADDRESS))
 
 
 def secret_names(folder: Path) -> list[str]:

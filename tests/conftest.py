@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import gc
+import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 from gatehouse import lambda_http
 from gatehouse.stores import aws_json
+from tests.cheaper import the_stand_ins_are_not_measured, what_boto3_knows_of_aws_is_read_once
 from tests.ministack import ministack
 from tests.moto_server import moto_server
 
-__all__ = ["ministack", "moto_server"]
+__all__ = ["ministack", "moto_server", "the_stand_ins_are_not_measured", "what_boto3_knows_of_aws_is_read_once"]
+
+# Apart from what a person's own `make run` keeps in `.gatehouse/`, and from what another worker's tests make up.
+# Here, and not in a fixture, since `local.state` looks for it as soon as it is imported.
+STATE = tempfile.TemporaryDirectory(prefix="gatehouse-tests-")
+os.environ["GATEHOUSE_STATE"] = STATE.name
+
+
+def pytest_unconfigure() -> None:
+    STATE.cleanup()
 
 
 @pytest.fixture(scope="session", autouse=True)

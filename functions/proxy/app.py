@@ -12,5 +12,5 @@ from gatehouse.settings import read
 
 kit = Kit(read(os.environ))
 kit.start()
-app = edge.application(gateway(kit.projects, kit), most_bytes=kit.settings.max_request_bytes, close=kit.close)
+app = edge.application(gateway(kit.served, kit), most_bytes=kit.settings.max_request_bytes, close=kit.close)
 handler = lambda_function(app)

@@ -20,6 +20,11 @@ EVERYWHERE = {
     "PREFECT_SERVICE_URL",
     "PROJECTS_DIR",
 }
+CROW = (
+    "ANALYTICS", "AUTH", "BILLING", "CHAT", "INTEGRATION", "INTERACTION", "KNOWLEDGE", "MEDIA", "NOTIFICATION", "ORG",
+    "PATTERN", "PRODUCT", "REPORT", "SEARCH", "USER",
+)  # fmt: skip
+FOREIGN = {*(f"{name}_SERVICE_URL" for name in CROW), "CF_ACCESS_URL", "CF_ACCESS_AUD", "CF_AI_GATEWAY_URL"}
 
 
 @pytest.fixture(params=FUNCTIONS)
@@ -60,7 +65,7 @@ def test_login_has_more_processor_time_than_the_others(deployed):
         ("LoginFunction", {"ADMINS_BUCKET", "CACHE_TABLE", "LOGIN_LIMIT_USER", "LOGIN_LIMIT_ADDRESS"}),
         ("GuestFunction", set()),
         ("TokensFunction", {"TOKENS_TABLE", "CACHE_TABLE", "REVOCATION_REFRESH_S"}),
-        ("ProxyFunction", {"UPSTREAM_CLIENT", "TOKENS_TABLE", "REVOCATION_REFRESH_S"}),
+        ("ProxyFunction", {"UPSTREAM_CLIENT", "TOKENS_TABLE", "CACHE_TABLE", "REVOCATION_REFRESH_S"} | FOREIGN),
     ],
 )
 def test_a_function_is_told_only_what_it_needs(deployed, name, own):
@@ -97,9 +102,24 @@ def test_what_is_no_limit_of_logins_is_found_out_before_the_deploy(template, tex
         assert bool(re.fullmatch(template["Parameters"][name]["AllowedPattern"], text)) is good
 
 
-@pytest.mark.parametrize("service", ["Build", "Kv", "Core"])
-def test_a_deploy_works_before_any_upstream_is_known(template, service):
-    assert template["Parameters"][f"{service}ServiceUrl"]["Default"] == ""
+@pytest.mark.parametrize("name", ["BuildServiceUrl", "KvServiceUrl", "CoreServiceUrl", "CfAccessUrl", "CfAccessAud", "CfAiGatewayUrl"])
+def test_a_deploy_works_before_any_upstream_is_known(template, name):
+    assert template["Parameters"][name]["Default"] == ""
+
+
+@pytest.mark.parametrize("service", CROW)
+def test_a_deploy_works_before_any_service_of_crow_is_known(template, service):
+    assert template["Parameters"][f"{service.title()}ServiceUrl"]["Default"] == ""
+
+
+def test_the_variables_of_a_function_fit_into_what_lambda_takes(template, deployed):
+    """4 KB of names and values in all; the values are a deploy's own, of 100 characters each, say."""
+    assert sum(len(name) + 100 for name in variables(deployed, "ProxyFunction")) < 4096
+
+
+def test_keys_of_an_issuer_are_never_fetched_in_the_clear_on_aws(template):
+    assert re.fullmatch(template["Parameters"]["CfAccessUrl"]["AllowedPattern"], "https://team.cloudflareaccess.com")
+    assert not re.fullmatch(template["Parameters"]["CfAccessUrl"]["AllowedPattern"], "http://team.cloudflareaccess.com")
 
 
 def test_captionaccs_service_is_where_it_has_always_been_unless_a_deploy_says_otherwise(template):

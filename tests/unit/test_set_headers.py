@@ -13,7 +13,7 @@ from gatehouse.call import Identity
 from gatehouse.errors import ForbiddenError
 from gatehouse.headers import Headers, Pair
 from gatehouse.hygiene import inward, spelling
-from gatehouse.projects.model import Route
+from gatehouse.projects.model import Project, Route
 from gatehouse.stages.forward import Target, forward, passage, sent, target_of, told
 from tests.unit.fakes import FakeBody, FakeUpstream, a_call, run
 
@@ -22,8 +22,8 @@ SERVICE = Identity(kind="gateway", subject="s", claims={"project": "captionacc"}
 
 
 def a_target(headers: Any = HEADERS, path: str = "/a/b", **changes: Any) -> Target:
-    route = Route(name="R", path=path, upstream="http://u.test", set_headers=headers, **changes)
-    return target_of(route, path)
+    route = Route(name="R", path=path, set_headers=headers, **({"upstream": "http://u.test"} | changes))
+    return target_of(route, path, Project(project="p", routes=(route,)))
 
 
 def arriving(*headers: Pair, identity: Identity | None = SERVICE, target: Target | None = None) -> list[Pair]:
@@ -52,7 +52,7 @@ def test_a_target_is_what_its_route_says() -> None:
     assert (target.route, target.address, target.stripped, target.timeout_s) == ("R", "http://u.test", 2, 3.0)
     assert a_target(strip_prefix=False).stripped == 0
     assert a_target({}).set_headers == ()
-    assert target_of(Route(name="R", path="/a", upstream=None), "/a").address == ""
+    assert a_target(upstream=None).address == ""
 
 
 def test_what_is_set_stands_in_no_printed_target() -> None:
@@ -74,7 +74,7 @@ def test_no_client_says_them_in_any_spelling_and_none_nominates_them_away(
     smuggled: list[Pair], nominated: list[str], identity: Identity | None
 ) -> None:
     headers = Headers((*smuggled, ("connection", ",".join(nominated)), ("accept", "*/*")))
-    arrived = sent(a_target(), a_call(identity=identity, headers=headers))
+    arrived = sent(a_target(), a_call(identity=identity, headers=headers), {})
     assert said("x-gateway-project", arrived) == (["captionacc"] if identity else [])
     assert said("authorization", arrived) == ["Bearer fixed"]
     assert said("x-team-name", arrived) == []
@@ -104,7 +104,7 @@ def test_letters_of_every_language_arrive_as_utf8() -> None:
 def test_where_nothing_is_set_nothing_changes() -> None:
     call = a_call("/a/b", "GET", ("accept", "*/*"), ("x-team-name", "red"), identity=SERVICE)
     target = a_target({})
-    assert sent(target, call) == inward(call.headers, told(target, call))
+    assert sent(target, call, {}) == inward(call.headers, told(target, call))
 
 
 # -------------------------------------------------------------------------------------------------- for people to read
@@ -115,7 +115,7 @@ def test_a_passage_says_what_stays_behind_and_why() -> None:
         ("accept", "*/*"), ("authorization", "Bearer x"), ("te", "trailers"), ("x-user-id", "ada"),
         ("x_team_name", "red"), ("connection", "x-hop"), ("x-hop", "1"), ("x-forwarded-for", "10.0.0.1"),
     ]  # fmt: skip
-    found = passage(a_target(), a_call("/a/b", "GET", *headers, identity=SERVICE))
+    found = passage(a_target(), a_call("/a/b", "GET", *headers, identity=SERVICE), {})
     assert found.kept == (("accept", "*/*"),)
     assert dict(found.removed) == {
         "authorization": "is set by the gateway on this route",
@@ -152,8 +152,8 @@ def test_a_passage_is_what_is_sent_and_misses_nothing(
 ) -> None:
     call = a_call("/a", "GET", *fields, ("connection", ",".join(nominated)), identity=identity)
     target = a_target(headers)
-    found = passage(target, call)
-    assert [*found.kept, *found.added] == sent(target, call)
+    found = passage(target, call, {})
+    assert [*found.kept, *found.added] == sent(target, call, {})
     left = sorted([*(name for name, _ in found.kept), *(name for name, _ in found.removed)])
     assert left == sorted(name for name, _ in call.headers)
     assert all(why for _, why in found.removed)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatehouse.call import Identity
 from gatehouse.errors import ForbiddenError
-from gatehouse.templates import FILLED, UNSAYABLE, Placeholder, fill, parse
+from gatehouse.templates import Filling, FILLED, UNSAYABLE, Placeholder, fill, parse
 
 WHO = Identity(
     kind="session",
@@ -29,7 +29,7 @@ def saying(**claims: Any) -> Identity:
 
 
 def filled(value: Any, identity: Identity | None = WHO, request_id: str = "r-1") -> str | None:
-    return fill(parse(value), identity, request_id)
+    return fill(parse(value), Filling(identity, request_id))
 
 
 # ------------------------------------------------------------------------------------------------------------ texts

@@ -68,7 +68,7 @@ It raises AuthUnavailableError while the secret cannot be read."""
 
 
 class Shared(Protocol):
-    """Text that processes share for a while; `stores.shared_answers` is it. It never fails: at worst it knows nothing."""
+    """Text that processes share for a while; `stores.shared_answers` is it. It never fails: it may know nothing."""
 
     async def read(self, key: str) -> tuple[str, float] | None:
         """Return the text under *key* and until when it holds (seconds since the epoch); None if there is none now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,20 +10,23 @@ from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.credentials import Credential
 from gatehouse.credentials.gateway import Revocations
 from gatehouse.credentials.gateway import gateway as gateway_tokens
+from gatehouse.credentials_of import wanted
 from gatehouse.errors import BadPathError, GatewayError, MissingTargetError, NotFoundError
 from gatehouse.grants import issuer_of
 from gatehouse.hygiene import check_request
+from gatehouse.organizations import Organizations
 from gatehouse.paths import canonical, check_query, loosely
 from gatehouse.projects import Project, Projects, Route
-from gatehouse.projects.rules import GATEWAY
-from gatehouse.routes import RouteTable, pattern
-from gatehouse.stages.authenticate import authenticate
+from gatehouse.projects.model import GATEWAY, AnonymousProvider
+from gatehouse.routes import RouteTable, below, pattern, split
+from gatehouse.stages.authenticate import authenticate, within
 from gatehouse.stages.authorize import authorize
 from gatehouse.stages.claims import claims
 from gatehouse.stages.cors import cors, cors_of_any
 from gatehouse.stages.forward import forward, target_of
 from gatehouse.stages.methods import methods
 from gatehouse.stages.note_use import note_use
+from gatehouse.stages.organization import organization
 from gatehouse.stages.recover import recover
 from gatehouse.stages.security_headers import security_headers
 from gatehouse.tokens import Issuer, TokenVerifier
@@ -51,6 +54,18 @@ class Collaborators(Protocol):
 
     def verifier(self, issuer: Issuer) -> TokenVerifier:
         """Return what believes the tokens of *issuer*."""
+        ...
+
+    def credential(self, project: Project, name: str) -> Credential:
+        """Return the way to prove who is calling that *project* calls *name* under `providers`."""
+        ...
+
+    def organizations(self, project: Project) -> Organizations:
+        """Return what confirms organisations as *project* says."""
+        ...
+
+    async def secrets(self) -> Mapping[str, str]:
+        """Return the named secrets."""
         ...
 
 
@@ -100,34 +115,68 @@ def outermost(*cors_stage: Stage) -> tuple[Stage, ...]:
 def build(project: Project, route: Route, path: str, kit: Collaborators) -> Handler:
     """Return the pipeline of *route*, for requests under *path*, one of its patterns.
 
-    The order: security headers, CORS, failures, methods, who is calling, whether they may,
-    whether their credential says what it must, note that it was used, forward.
+    The order: security headers, CORS, failures, methods, who is calling, whether they may, whether their credential
+    says what it must, for which organisation, note that it was used, forward. What the route has `public` goes from the
+    methods to the end: nobody looks at who is calling.
     """
-    stages = [*outermost(*([cors(project.cors)] if project.cors else [])), methods(route.methods)]
-    if route.auth != "none":
-        stages.append(authenticate(_credentials(project, route, kit), required=route.auth == "required"))
+    around = (*outermost(*([cors(project.cors)] if project.cors else [])), methods(route.methods))
+    end = _end(route, path, project, kit)
+    handler = pipeline(*around, *_callers(project, route, kit), end=end)
+    return _publicly(route, path, pipeline(*around, end=end), handler) if route.public else handler
+
+
+def _callers(project: Project, route: Route, kit: Collaborators) -> tuple[Stage, ...]:
+    """Return the stages that are about who is calling."""
+    if route.auth == "none" or (route.upstream is None and set(route.accept) != {GATEWAY}):
+        return ()  # without an upstream all end at MISSING_TARGET; what its credentials ask may have no address, either
+    stages = [*_authentication(project, route, kit)]
     if GATEWAY in route.accept:
         stages.append(authorize(route, project))
     if route.claims:
         stages.append(claims(route.claims))
+    if project.organization:
+        stages.append(organization(route.organization, kit.organizations(project)))
     if GATEWAY in route.accept:
         stages.append(note_use(kit.last_use))
-    return pipeline(*stages, end=_end(route, path, kit))
+    return tuple(stages)
 
 
-def _credentials(project: Project, route: Route, kit: Collaborators) -> tuple[Credential, ...]:
-    """Return what *route* accepts, in its order; the loader has made sure that all of it exists."""
-    if GATEWAY not in route.accept:
-        return ()
+def _authentication(project: Project, route: Route, kit: Collaborators) -> tuple[Stage, ...]:
+    """Return the stages that find out who is calling; the loader has made sure that all that is accepted exists."""
+    credentials: list[Credential] = []
+    visitors = None
+    for name in route.accept:
+        if name == GATEWAY:
+            credentials.append(_gateway(project, route, kit))
+        elif isinstance(project.providers[name], AnonymousProvider):
+            visitors = kit.credential(project, name)
+        else:
+            credentials.append(kit.credential(project, name))
+    required, missing = route.auth == "required", wanted(route, project)
+    stage = authenticate(tuple(credentials), required=required, visitors=visitors, missing=missing)
+    asks = any(name != GATEWAY for name in route.accept)
+    return (within(route.timeout), stage) if asks else (stage,)
+
+
+def _gateway(project: Project, route: Route, kit: Collaborators) -> Credential:
     verifier = kit.verifier(issuer_of(project, route))
-    strict = route.revocation == "strict"
-    return (gateway_tokens(verifier, kit.revocations, project.project, strict=strict),)
+    return gateway_tokens(verifier, kit.revocations, project.project, strict=route.revocation == "strict")
 
 
-def _end(route: Route, path: str, kit: Collaborators) -> Handler:
+def _publicly(route: Route, path: str, public: Handler, private: Handler) -> Handler:
+    """Return what sends exactly the requests that *route* has `public` to *public*, and all others to *private*."""
+    open_to_all, above = frozenset(route.public), len(split(path))
+
+    def publicly(call: Call) -> Awaitable[Reply]:
+        return (public if (call.method, below(call.path, above)) in open_to_all else private)(call)
+
+    return publicly
+
+
+def _end(route: Route, path: str, project: Project, kit: Collaborators) -> Handler:
     if route.upstream is None:
         return _raising(MissingTargetError)
-    return forward(kit.upstream, target_of(route, path))
+    return forward(kit.upstream, target_of(route, path, project), kit.secrets)
 
 
 def _raising(error: Callable[[], GatewayError]) -> Handler:

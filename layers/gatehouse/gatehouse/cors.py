@@ -23,7 +23,7 @@ def admitted(policy: Cors, origin: str) -> str:
     """Return what `Access-Control-Allow-Origin` says to *origin*; empty where it says nothing."""
     if ANY in policy.origins:
         return ANY
-    return origin if origin in policy.origins else ""
+    return origin if origin in policy.origins or origin in policy.local_origins else ""
 
 
 def admitting(policies: Iterable[Cors], origin: str) -> Cors | None:

@@ -6,21 +6,44 @@ marks and header parameters they do not know (RFC 8725 section 3.10, RFC 7515 se
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gatehouse import canonical
 from gatehouse.errors import InvalidTokenError
 from gatehouse.keys import Key
 from gatehouse.signatures import sign
 
 MOST_BYTES = 8 * 1024
-MOST_KID = 64
-KNOWN_PARAMETERS = frozenset({"alg", "typ", "kid"})
 _PARTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderRules:
+    """What the header of a token may say; everything else in it is refused (RFC 8725 section 3.10).
+
+    Attributes:
+        parameters: the names of the parameters that may be there.
+        types: what `typ` may be, in lower case; it may also be missing.
+        most_kid: the most characters of a `kid`.
+    """
+
+    parameters: frozenset[str]
+    types: frozenset[str]
+    most_kid: int
+
+
+OURS = HeaderRules(parameters=frozenset({"alg", "typ", "kid"}), types=frozenset({"jwt"}), most_kid=64)
+FOREIGN = HeaderRules(
+    parameters=frozenset({"alg", "typ", "kid", "x5t", "x5t#S256"}),
+    types=frozenset({"jwt", "at+jwt", "application/at+jwt"}),
+    most_kid=256,
+)
+"""Other issuers may name a certificate's thumbprint, which nobody reads, and say that a token is one for access
+(RFC 9068 section 2.1). What would change how a token is read, or where its key is from, is refused: `crit`, `b64`,
+`zip`, `cty`, `jku`, `jwk`, `x5u`, `x5c`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +62,15 @@ def compact(claims: Mapping[str, Any], key: Key) -> str:
     """Return a token that says *claims*, signed with *key*."""
     header = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid}
     signed = f"{_json(header)}.{_json(claims)}"
-    return f"{signed}.{_encoded(sign(key, signed.encode()))}"
+    return f"{signed}.{canonical.encoded(sign(key, signed.encode()))}"
 
 
-def inspect(token: str) -> Form:
+def inspect(token: str, rules: HeaderRules = OURS) -> Form:
     """Return what *token* says, once its form is beyond doubt. Nothing of it is verified yet.
+
+    Args:
+        token: the token, as it came.
+        rules: what its header may say.
 
     Raises:
         InvalidTokenError: it is too long, not in canonical form, or says things it may not say.
@@ -56,13 +83,13 @@ def inspect(token: str) -> Form:
     header, claims, signature = (_decoded(part) for part in parts)
     said = _object(claims)
     parameters = _object(header)
-    unknown = parameters.keys() - KNOWN_PARAMETERS
+    unknown = parameters.keys() - rules.parameters
     if unknown:
         raise InvalidTokenError("The token's header has parameters that are not taken here.")
     kid, typ = parameters.get("kid", ""), parameters.get("typ")
-    if not isinstance(kid, str) or len(kid) > MOST_KID or ("kid" in parameters and not kid):
+    if not isinstance(kid, str) or len(kid) > rules.most_kid or ("kid" in parameters and not kid):
         raise InvalidTokenError("The token's kid is not a short text.")
-    if typ is not None and (not isinstance(typ, str) or typ.upper() != "JWT"):
+    if typ is not None and (not isinstance(typ, str) or typ.lower() not in rules.types):
         raise InvalidTokenError("The token's typ is not JWT.")
     algorithm = parameters.get("alg")
     return Form(
@@ -76,39 +103,18 @@ def inspect(token: str) -> Form:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return _encoded(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return canonical.encoded(json.dumps(value, separators=(",", ":")).encode())
 
 
 def _decoded(part: str) -> bytes:
     try:
-        data = base64.b64decode(part.encode("ascii") + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise InvalidTokenError("The token is not base64url.") from error
-    if _encoded(data) != part:
-        raise InvalidTokenError("The token is not canonical base64url.")
-    return data
+        return canonical.decoded(part)
+    except ValueError as error:
+        raise InvalidTokenError("The token is not canonical base64url.") from error
 
 
 def _object(data: bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidTokenError("The token does not hold JSON as it should.") from error
-    if not isinstance(value, dict):
-        raise InvalidTokenError("The token does not hold JSON objects.")
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("a name stands twice")
-    return made
-
-
-def _no_constant(_: str) -> Any:
-    raise ValueError("NaN and Infinity are not JSON")
+        return canonical.json_object(data)
+    except ValueError as error:
+        raise InvalidTokenError("The token does not hold JSON objects as it should.") from error

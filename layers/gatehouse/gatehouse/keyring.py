@@ -51,6 +51,11 @@ class LiveKeyRing:
         """When a key id was last looked for that the ring did not have."""
         self._fetching: asyncio.Lock | None = None
 
+    @property
+    def ring(self) -> KeyRing | None:
+        """Return the ring as it is, if there is one yet."""
+        return self._ring
+
     async def current(self) -> KeyRing:
         """Return the ring, fetched anew if it is older than FRESH_S.
 

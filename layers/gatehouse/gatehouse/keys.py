@@ -5,7 +5,8 @@
       "k2": {"alg": "EdDSA", "private": "-----BEGIN PRIVATE KEY-----…", "added_at": …, "promoted_at": …}}}
 
 A key may take its value from another member of the document (`"from": "generated"`): CloudFormation can
-generate a secret's value only at the top level. Members that are not of the ring (`secrets`) are left alone.
+generate a secret's value only at the top level. Beside the ring stand the named secrets of project files:
+`"secrets": {"CF_AI_GATEWAY_TOKEN": "…"}`. Other members are left alone.
 """
 
 from __future__ import annotations
@@ -56,10 +57,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Every key that tokens are checked with; `current` is the one that signs."""
+    """Every key that tokens are checked with; `current` is the one that signs. `secrets` are those of project files."""
 
     current: Key
     keys: Mapping[str, Key]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def legacy(self) -> Key | None:
@@ -86,7 +88,14 @@ def parse(document: str) -> KeyRing:
         raise KeyRingError('The key ring secret\'s "current" must name one of its "keys".')
     if sum(key.legacy for key in keys.values()) > 1:
         raise KeyRingError("Only one key of the key ring may be marked legacy.")
-    return KeyRing(keys[current], keys)
+    return KeyRing(keys[current], keys, _secrets(ring))
+
+
+def _secrets(ring: Mapping[str, Any]) -> Mapping[str, str]:
+    secrets = ring.get("secrets", {})
+    if not isinstance(secrets, dict) or not all(isinstance(value, str) for value in secrets.values()):
+        raise KeyRingError('The key ring secret\'s "secrets" must be a JSON object of names and texts.')
+    return secrets
 
 
 def _key(kid: str, entry: Any, ring: Mapping[str, Any]) -> Key:

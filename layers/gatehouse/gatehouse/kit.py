@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from gatehouse import logs
+from gatehouse.credentials import Credential
 from gatehouse.keyring import LiveKeyRing
 from gatehouse.keys import KeyRing, KeyRingError, parse
-from gatehouse.projects import Projects, load
+from gatehouse.projects import Project, Projects, load
 from gatehouse.revocation_watch import RevocationWatch
 from gatehouse.settings import Settings
 from gatehouse.tokens import Issuer, TokenVerifier
@@ -20,6 +22,8 @@ from gatehouse.usage import LastUse
 
 if TYPE_CHECKING:
     from gatehouse.login_limits import LoginLimits
+    from gatehouse.organizations import Organizations
+    from gatehouse.providers import Providers
     from gatehouse.session_limits import SessionLimits
     from gatehouse.stores.admins import AdminRecords
     from gatehouse.stores.revocation_log import RevocationLog
@@ -32,11 +36,18 @@ class Kit:
 
     settings: Settings
     _verifiers: dict[Issuer, TokenVerifier] = field(default_factory=dict)
+    _credentials: dict[tuple[str, str], Credential] = field(default_factory=dict)
 
     @cached_property
     def projects(self) -> Projects:
         """The projects; a mistake in their files stops whoever asks first."""
         return load(self.settings.projects_dir, os.environ)
+
+    @cached_property
+    def served(self) -> Projects:
+        """The projects as the proxy serves them: with the secrets that they name, as far as these could be fetched."""
+        ring = self.keys.ring
+        return load(self.settings.projects_dir, os.environ, ring.secrets if ring else None)
 
     @cached_property
     def keys(self) -> LiveKeyRing:
@@ -83,6 +94,38 @@ class Kit:
         if issuer not in self._verifiers:
             self._verifiers[issuer] = TokenVerifier(self.keys, issuer, time.time)
         return self._verifiers[issuer]
+
+    async def secrets(self) -> Mapping[str, str]:
+        """Return the named secrets that are in force.
+
+        Raises:
+            AuthUnavailableError: they cannot be had.
+        """
+        return (await self.keys.current()).secrets
+
+    def credential(self, project: Project, name: str) -> Credential:
+        """Return the way to prove who is calling that *project* calls *name*; one for all its routes."""
+        key = (project.project, name)
+        if key not in self._credentials:
+            self._credentials[key] = self._providers.credential(project, name)
+        return self._credentials[key]
+
+    def organizations(self, project: Project) -> Organizations:
+        """Return what confirms organisations as *project* says."""
+        return self._providers.organizations(project)
+
+    @cached_property
+    def _providers(self) -> Providers:
+        from gatehouse.providers import Providers
+
+        return Providers(
+            upstream=self.upstream,
+            ring=self.keys,
+            secrets=self.secrets,
+            table=self.settings.cache_table,
+            wall=time.time,
+            monotonic=time.monotonic,
+        )
 
     @cached_property
     def revocation_log(self) -> RevocationLog:

@@ -14,15 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 from gatehouse import logs
+from gatehouse.addresses import site
 from gatehouse.clock import Clock
 from gatehouse.errors import AuthUnavailableError, RateLimitedError
 from gatehouse.gcra import US, Rate
-
-SITE_BITS = 64
 
 
 class Outcome(Protocol):
@@ -150,22 +148,6 @@ class LoginLimits:
             self._places.remember(place, self._now())
         except Exception as error:  # noqa: BLE001  # the same; the next login tries again
             logs.error("place of a login not kept", reason=type(error).__name__)
-
-
-def site(client_ip: str) -> str:
-    """Return whose address *client_ip* is: an IPv4 address is one customer's, of an IPv6 address the first 64 bits are.
-
-    What is no address (a socket without one) is one place for all.
-    """
-    try:
-        address = ip_address(client_ip)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if address.version == 4:  # noqa: PLR2004  # its name
-        return str(address)
-    return f"{IPv6Address(int(address) >> SITE_BITS << SITE_BITS)}/{SITE_BITS}"
 
 
 def _too_many(where: str, refused: Outcome) -> RateLimitedError:

@@ -50,6 +50,13 @@ def split(path: str) -> tuple[str, ...]:
     return tuple(trimmed[1:].split("/")) if trimmed else ()
 
 
+def below(path: str, count: int) -> str:
+    """Return what is left of the canonical *path* without its first *count* segments, byte for byte; at least `/`."""
+    for _ in range(count):
+        path = "/" + path[1:].partition("/")[2] if "/" in path[1:] else "/"
+    return path
+
+
 def _segment(text: str) -> str | re.Pattern[str]:
     if VERSION not in text:
         return text

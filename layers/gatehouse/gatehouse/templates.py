@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from gatehouse import logs
 from gatehouse.call import Identity
 from gatehouse.claims import lookup
-from gatehouse.errors import ForbiddenError
+from gatehouse.errors import AuthUnavailableError, ForbiddenError
+from gatehouse.weak_secrets import is_placeholder
 
 FILLED: Mapping[str, tuple[str, ...]] = {
     "identity": ("kind", "subject", "user", "organization", "email", "token"),
     "request": ("id",),
 }
 """What there is to fill in, by source, beside `claims`."""
+SECRET = "secret"  # noqa: S105  # the word itself
+"""Where `${secret:NAME}` is filled from: the named secrets of the deployment."""
 KEPT = "gateway"
 """The kind of identity whose token is the gateway's own: it never leaves (`${identity.token}` is empty)."""
 UNSAYABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -32,13 +36,13 @@ PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """One `${source.name}`; the source is `identity`, `claims` or `request`."""
+    """One `${source.name}`; the source is `identity`, `claims`, `request` or, with a colon, `secret`."""
 
     source: str
     name: str
 
     def __str__(self) -> str:
-        return f"${{{self.source}.{self.name}}}"
+        return f"${{{self.source}{':' if self.source == SECRET else '.'}{self.name}}}"
 
 
 OWN_TOKEN = Placeholder("identity", "token")
@@ -67,6 +71,11 @@ class Template:
         texts = [self.text, *(value for _, value in self.members if isinstance(value, tuple))]
         return tuple(placeholder for text in texts for placeholder in _placeholders(text))
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of the secrets that it holds."""
+        return tuple(placeholder.name for placeholder in self.placeholders if placeholder.source == SECRET)
+
 
 def parse(value: str | Mapping[str, Any]) -> Template:
     """Return the template that *value*, of `set_headers`, stands for; the loader has found no mistake in it."""
@@ -77,7 +86,16 @@ def parse(value: str | Mapping[str, Any]) -> Template:
     return Template(members=members, asking=asking, is_json=True)
 
 
-def fill(template: Template, identity: Identity | None, request_id: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What placeholders stand for in one request. `secrets` is shown nowhere."""
+
+    identity: Identity | None = None
+    request_id: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def fill(template: Template, filling: Filling) -> str | None:
     """Return the header's value as it stands on the wire (one character per byte of its UTF-8), or None.
 
     None where there are placeholders and nothing to fill any of them with: then there is no such header. In a mapping
@@ -85,12 +103,13 @@ def fill(template: Template, identity: Identity | None, request_id: str) -> str 
 
     Raises:
         ForbiddenError: the credential says something that a header cannot say unchanged.
+        AuthUnavailableError: there is no secret of that name: without it the service would not know us.
     """
     if not template.is_json:
-        filled = _filled(template.text, identity, request_id, strict=True)
+        filled = _filled(template.text, filling, strict=True)
         return None if filled is None else filled.strip(" ").encode().decode("latin-1")
     members = {
-        name: _filled(value, identity, request_id, strict=False) if isinstance(value, tuple) else value
+        name: _filled(value, filling, strict=False) if isinstance(value, tuple) else value
         for name, value in template.members
     }
     if template.asking and not any(members[name] for name in template.asking):
@@ -106,32 +125,35 @@ def _placeholders(text: Text) -> tuple[Placeholder, ...]:
 def _text(text: str) -> Text:
     parts: list[str | Placeholder] = []
     for number, part in enumerate(PLACEHOLDER.split(text)):  # literal, placeholder, literal, …
-        source, _, name = part.partition(".")
         if number % 2:
+            source, _, name = part.partition(":" if part.startswith(f"{SECRET}:") else ".")
             parts.append(Placeholder(source, name))
         elif part:
             parts.append(part)
     return tuple(parts)
 
 
-def _filled(text: Text, identity: Identity | None, request_id: str, *, strict: bool) -> str | None:
+def _filled(text: Text, filling: Filling, *, strict: bool) -> str | None:
     filled: list[str] = []
     absent = present = False
     for part in text:
         if isinstance(part, str):
             filled.append(part)
             continue
-        said = _said(part, identity, request_id)
+        said = _said(part, filling)
         _check(said, strict=strict)
         filled.append(said)
         present, absent = present or bool(said), absent or not said
     return "".join(filled) if present or not absent else None
 
 
-def _said(placeholder: Placeholder, identity: Identity | None, request_id: str) -> str:
+def _said(placeholder: Placeholder, filling: Filling) -> str:
     """Return what *placeholder* stands for in this request, as text; empty if there is nothing."""
+    identity = filling.identity
     if placeholder.source == "request":
-        return request_id
+        return filling.request_id
+    if placeholder.source == SECRET:
+        return _secret(placeholder.name, filling.secrets)
     if identity is None:
         return ""
     if placeholder.source == "identity":
@@ -144,6 +166,24 @@ def _said(placeholder: Placeholder, identity: Identity | None, request_id: str) 
         return json.dumps(claim, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise _unsayable() from error
+
+
+def unfit(secret: str) -> str:
+    """Return why *secret* cannot be filled into a header, or an empty text."""
+    if is_placeholder(secret):
+        return "is a placeholder"
+    if UNSAYABLE.search(secret) or secret != secret.strip():
+        return "holds a line break, a control character, or spaces around it"
+    return ""
+
+
+def _secret(name: str, secrets: Mapping[str, str]) -> str:
+    secret = secrets.get(name, "")
+    reason = unfit(secret) if secret else "is missing"
+    if reason:
+        logs.error("secret not filled in", name=name, reason=reason)
+        raise AuthUnavailableError("The gateway lacks a secret that this route needs. Tell its operators.")
+    return secret
 
 
 def _check(said: str, *, strict: bool) -> None:

@@ -37,6 +37,12 @@ def weakness(secret: str) -> str:
     return f"{reason}; {HOW_TO_MAKE}" if reason else ""
 
 
+def is_placeholder(secret: str) -> bool:
+    """Say whether *secret* is what somebody's documentation says to replace, or nothing at all."""
+    plain = _plain(secret)
+    return not plain or plain in _BARE or any(word in plain for word in _KNOWN)
+
+
 def _weakness(secret: str) -> str:
     plain = _plain(secret)
     if any(word in plain for word in _KNOWN):
@@ -63,3 +69,7 @@ def _plain(text: str) -> str:
 
 
 _KNOWN = tuple(_plain(word) for word in PLACEHOLDERS)
+_BARE = frozenset({
+    "apikey", "dummy", "example", "key", "none", "null", "password", "secret", "tbd", "test", "todo", "token", "xxx",
+})  # fmt: skip
+"""Too common within real secrets to be looked for there, and no secret on their own."""

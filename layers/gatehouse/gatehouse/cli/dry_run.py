@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gatehouse import jose
 from gatehouse.build import gateway
 from gatehouse.call import Call, Identity, Reply
 from gatehouse.clock import Clock
+from gatehouse.credentials import Credential
+from gatehouse.credentials_of import is_there
 from gatehouse.errors import AuthUnavailableError, InvalidTokenError
 from gatehouse.headers import Headers
 from gatehouse.keys import ALGORITHMS, HS256, KeyRing
-from gatehouse.projects import Projects
+from gatehouse.organizations import Organizations
+from gatehouse.projects import Project, Projects
+from gatehouse.projects.model import Organization
+from gatehouse.stages.organization import NAMING
 from gatehouse.tokens import Issuer, TokenVerifier, identity_of
 from gatehouse.upstreams import Outbound
 from gatehouse.usage import LastUse
@@ -45,6 +52,14 @@ class _NoRevocations:
         """Nothing is revoked, as far as is known here."""
 
 
+class AnySecret(dict[str, str]):
+    """Has a secret of every name: a text that says which."""
+
+    def get(self, name: str, default: str | None = None) -> str:  # type: ignore[override]  # noqa: ARG002  # all are there
+        """Return what stands for the secret called *name*."""
+        return f"(the secret {name})"
+
+
 class _Reader(TokenVerifier):
     """Takes whatever a token says, if only its signature is to be believed."""
 
@@ -60,6 +75,31 @@ class _Reader(TokenVerifier):
         identity = identity_of(self.claims_of(form, legacy=not form.kid), token)
         self._proved.append(identity)
         return identity
+
+
+_NO_MEANS: Any = None
+"""Nobody is asked, so nothing is needed for it."""
+OWN_ORGANIZATION = "(the organization's own id)"
+
+
+class _NoOrganizations(Organizations):
+    """Confirms every organisation, by an id that says so."""
+
+    async def confirmed(self, call: Call, identity: Identity) -> str | None:  # noqa: ARG002  # nobody is asked
+        """Return what stands for the organisation's own id."""
+        return OWN_ORGANIZATION
+
+
+def _named(kind: str) -> Identity:
+    """Return somebody whom a service would name."""
+    return Identity(
+        kind=kind,
+        subject="(the user)",
+        user="(the user)",
+        organization="(the organization)" if kind in NAMING else "",
+        email="(the e-mail address)",
+        token="(the token)",  # noqa: S106  # it stands for one
+    )
 
 
 @dataclass(frozen=True)
@@ -79,6 +119,27 @@ class DryKit:
             return None
 
         return LastUse(write, self.clock)
+
+    def credential(self, project: Project, name: str) -> Credential:
+        """Return what takes the credential that *project* calls *name* for good, whatever it is."""
+        provider = project.providers[name]
+
+        async def prove(call: Call) -> Identity | None:
+            if not is_there(call.headers, provider):
+                return None
+            identity = _named(provider.type)
+            self.proved.append(identity)
+            return identity
+
+        return prove
+
+    def organizations(self, project: Project) -> Organizations:
+        """Return what confirms every organisation."""
+        return _NoOrganizations(where=project.organization or Organization(), means=_NO_MEANS)
+
+    async def secrets(self) -> Mapping[str, str]:
+        """Return a text for every secret."""
+        return AnySecret()
 
     def verifier(self, issuer: Issuer) -> TokenVerifier:
         """Return what reads the tokens of *issuer*."""

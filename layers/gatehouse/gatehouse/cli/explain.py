@@ -22,6 +22,13 @@ from gatehouse.settings import REVOCATION_REFRESH_S
 
 STAGED = re.compile(r"\.execute-api\.[a-z0-9-]+\.amazonaws\.com(\.cn)?(:\d+)?")
 STDIN = "-"
+OURS = frozenset({"login", "guest", "service"})
+"""The kinds of callers that the gateway's own tokens name; the others are asked about elsewhere."""
+ORGANIZATIONS = {
+    "required": "who names none, or one that is not confirmed, is refused",
+    "optional": "who names none passes without one; who names one that is not confirmed is refused",
+    "none": "nobody is asked, and none is named to the upstream",
+}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Method = Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, …")]
@@ -144,23 +151,27 @@ def _callers(callers: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "optional": "optional: without a credential anybody gets through, a bad one is refused",
         "none": "none: nobody is asked who they are",
     }
+    if callers["public"]:
+        yield "auth", "public: this method and path need no credential, and nobody looks at one"
+        return
     yield "auth", meanings[callers["auth"]]
     for number, one in enumerate(callers["accept"], 1):
         where = f": {one['header']} …, of {one['issuer']} for {one['audience']}" if "header" in one else ""
+        where = where or (f": {one['what']}" if "what" in one else "")
         sent = {True: "; this request has one", False: "; this request has none"}.get(one.get("sent"), "")
         yield "credential", f"{number}. {one['name']}{where}{sent}"
     identity = callers["identity"]
     if identity:
         scopes = ", ".join(identity["scopes"]) or "none"
-        until = f"until {identity['expiresAt']}"
-        yield (
-            "caller",
-            f"{identity['subject']} ({identity['kind']}; scopes: {scopes}), {until}, if the signature is good",
-        )
+        until = f"until {identity['expiresAt']}, " if identity["expiresAt"] else ""
+        good = "if the signature is good" if identity["kind"] in OURS else "if the credential is good"
+        yield "caller", f"{identity['subject']} ({identity['kind']}; scopes: {scopes}), {until}{good}"
     met = {True: "so it is", False: "it is not", None: ""}
     for claim in callers["claims"]:
         state = met[claim["met"]]
         yield "claims", f"{claim['name']} must be {' or '.join(claim['allowed'])}{f': {state}' if state else ''}"
+    if callers["organization"]:
+        yield "organization", f"{callers['organization']}: {ORGANIZATIONS[callers['organization']]}"
     if callers["revocation"]:
         late = (
             "asked for every request"
@@ -184,7 +195,7 @@ def _upstream(upstream: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _outcome(outcome: dict[str, Any]) -> str:
     if outcome["kind"] == "forwarded":
-        return "forwarded, if the signature is good and the token is not revoked; the upstream answers"
+        return "forwarded, if what was sent as a credential is good (and not revoked); the upstream answers"
     if outcome["kind"] == "own":
         return str(outcome["message"])
     if outcome["kind"] == "answered":

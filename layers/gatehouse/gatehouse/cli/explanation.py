@@ -14,15 +14,16 @@ from gatehouse import claims, edge, grants, sessions
 from gatehouse.build import entries
 from gatehouse.call import Call, Identity
 from gatehouse.cli import dry_run, near
-from gatehouse.cli.dry_run import Outcome
+from gatehouse.cli.dry_run import OWN_ORGANIZATION, Outcome
 from gatehouse.clock import Clock, iso
+from gatehouse.credentials_of import described, is_there
 from gatehouse.errors import NO_ROUTE, BadPathError, ForbiddenError
 from gatehouse.headers import Headers
 from gatehouse.paths import canonical, check_query
 from gatehouse.projects import Project, Projects, Route
 from gatehouse.projects.checks import RESERVED
-from gatehouse.projects.rules import GATEWAY
-from gatehouse.routes import pattern, split
+from gatehouse.projects.model import GATEWAY
+from gatehouse.routes import below, pattern, split
 from gatehouse.stages.forward import location, passage, target_of
 
 ADDRESS, REQUEST_ID = "(the client's address)", "(a new one for each request)"
@@ -71,7 +72,7 @@ def explained(projects: Projects, call: Call, clock: Clock = time.time) -> Docum
         **document,
         "route": _route(matching),
         "near": [],
-        "callers": _callers(matching[0], call, seen.identity),
+        "callers": _callers(matching[0], clean, seen.identity),
         "upstream": _upstream(matching[0], clean),
         "outcome": _outcome(seen),
     }
@@ -124,6 +125,8 @@ def _callers(found: Found, call: Call, identity: Identity | None) -> Document:
     accepted = [_credential(name, found, call) for name in route.accept]
     return {
         "auth": route.auth,
+        "public": is_public(found, call),
+        "organization": route.organization if project.organization else None,
         "accept": accepted,
         "identity": _identity(identity, project, route) if identity else None,
         "claims": [
@@ -134,6 +137,21 @@ def _callers(found: Found, call: Call, identity: Identity | None) -> Document:
     }
 
 
+def is_public(found: Found, call: Call) -> bool:
+    """Say whether *call*, whose path is canonical, is one that the route has `public`."""
+    _, route, path = found
+    return (call.method, below(call.path, len(split(path)))) in route.public
+
+
+def _as_forwarded(found: Found, identity: Identity | None) -> Identity | None:
+    """Return *identity* as it is at the end of the pipeline: the organisation is the confirmed one, or none."""
+    project, route, _ = found
+    if identity is None or project.organization is None:
+        return identity
+    known = route.organization != "none" and identity.organization
+    return replace(identity, organization=OWN_ORGANIZATION if known else "")
+
+
 def _meets(name: str, allowed: tuple[str, ...], identity: Identity | None) -> bool | None:
     return None if identity is None else not claims.unmet({name: allowed}, identity.claims)
 
@@ -141,7 +159,9 @@ def _meets(name: str, allowed: tuple[str, ...], identity: Identity | None) -> bo
 def _credential(name: str, found: Found, call: Call) -> Document:
     project, route, _ = found
     if name != GATEWAY:
-        return {"name": name}
+        provider = project.providers[name]
+        what = described(provider) or "a token for visitors, made for whoever has no other credential"
+        return {"name": name, "type": provider.type, "what": what, "sent": is_there(call.headers, provider)}
     issuer = grants.issuer_of(project, route)
     return {
         "name": name,
@@ -153,6 +173,16 @@ def _credential(name: str, found: Found, call: Call) -> Document:
 
 
 def _identity(identity: Identity, project: Project, route: Route) -> Document:
+    if identity.kind != GATEWAY:
+        return {
+            "kind": identity.kind,
+            "subject": identity.subject,
+            "scopes": sorted(identity.scopes),
+            "jti": None,
+            "expiresAt": None,
+            "opens": True,
+            "verified": False,
+        }
     return {
         "kind": sessions.kind(identity),
         "subject": identity.subject,
@@ -165,12 +195,13 @@ def _identity(identity: Identity, project: Project, route: Route) -> Document:
 
 
 def _upstream(found: Found, call: Call) -> Document:
-    _, route, path = found
-    target = target_of(route, path)
+    project, route, path = found
+    target = target_of(route, path, project)
+    call = replace(call, identity=_as_forwarded(found, call.identity))
     there = location(target, call)
     where: Document = {"url": there if route.upstream else None, "path": there.removeprefix(target.address)}
     try:
-        fields = passage(target, call)
+        fields = passage(target, call, dry_run.AnySecret())
     except ForbiddenError as error:
         return {**where, "kept": [], "removed": [], "added": [], "unfilled": [], "problem": str(error)}
     said = {name for name, _ in fields.added}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import voluptuous as vol
 
 from gatehouse.durations import seconds
-from gatehouse.projects.schema import mapping, matching, text
+from gatehouse.projects.schema import listing, mapping, matching, text
 from gatehouse.templates import UNSAYABLE
 
 MOST_DAYS = 365
@@ -39,7 +40,40 @@ health = matching(
     r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+/?",
     "a path of the upstream like /api/health: letters, digits, . _ ~ and -, with no query",
 )
-public = matching(rf"(?:{'|'.join(METHODS)}) /[^\s?#]*", "a method and a path, like 'GET /health'")
+_PUBLIC = matching(
+    rf"(?:{'|'.join(METHODS)}) /(?:(?!\.{{1,2}}(?:/|\Z))[A-Za-z0-9._~-]+(?:/(?!\.{{1,2}}(?:/|\Z))[A-Za-z0-9._~-]+)*)?",
+    "a method and one exact path below the route, like 'GET /health'; there are no patterns here",
+)
+_LOCAL = re.compile(r"(https?://(?:localhost|127\.0\.0\.1|\[::1\])):(?:\[([0-9]{1,5})-([0-9]{1,5})\]|([0-9]{1,5}))")
+MOST_LOCAL_PORTS = 1000
+
+
+def public(value: Any) -> tuple[str, str]:
+    """Take a request that needs no credential, as its method and its path below the route."""
+    method, _, below = _PUBLIC(value).partition(" ")
+    return method, below
+
+
+def local_origins(value: Any) -> tuple[str, ...]:
+    """Take origins on this machine, with ports one by one or in ranges, as every single origin."""
+    made = [one for item in listing(text)(value) for one in _local(item)]
+    if len(made) > MOST_LOCAL_PORTS:
+        raise vol.Invalid(f"expected at most {MOST_LOCAL_PORTS} ports in all")
+    return tuple(dict.fromkeys(made))
+
+
+def _local(item: str) -> Iterator[str]:
+    form = _LOCAL.fullmatch(item)
+    if form is None:
+        raise vol.Invalid(
+            f"'{item}' is not an origin on this machine, like http://localhost:3000 or http://localhost:[3000-3002]"
+        )
+    first, last = int(form[2] or form[4]), int(form[3] or form[4])
+    if not 0 < first <= last < 65_536:  # noqa: PLR2004  # the highest port is 65535
+        raise vol.Invalid(f"'{item}' has no ports from the lower to the higher one")
+    if last - first >= MOST_LOCAL_PORTS:
+        raise vol.Invalid(f"expected at most {MOST_LOCAL_PORTS} ports in all")
+    return (f"{form[1]}:{port}" for port in range(first, last + 1))
 
 
 def duration(value: Any) -> float:

@@ -21,6 +21,13 @@ STRING_TAG = "tag:yaml.org,2002:str"
 PerRequest = ("identity.", "claims.", "request.", "secret:")
 FILLED_LATER = frozenset({"set_headers", "headers"})
 """Keys whose values are filled with those; anywhere else they would be taken literally."""
+MAY_BE_UNSET = {
+    "routes": (2, frozenset({"upstream"})),
+    "defaults": (1, frozenset({"upstream"})),
+    "providers": (2, frozenset({"url", "token_url", "jwks_url", "issuer", "audience"})),
+    "organization": (1, frozenset({"session", "api_key"})),
+}
+"""Keys whose variable may be unset, by section, with how deep they are: the rules say where that matters."""
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -64,8 +71,8 @@ class _Reading:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*where, number)) for number, item in enumerate(node.value)]
         plain = self.loader.construct_object(node)
-        if plain is None and where[-1:] == ("upstream",):
-            self.problems.append((line, "upstream: write an address, or a variable that may be unset: ${NAME}"))
+        if plain is None and _may_be_unset(where):
+            self.problems.append((line, f"{where[-1]}: write an address, or a variable that may be unset: ${{NAME}}"))
         return self._filled(plain, line, where) if isinstance(plain, str) else plain
 
     def _mapping(self, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
@@ -83,7 +90,7 @@ class _Reading:
         return made
 
     def _filled(self, text: str, line: int, where: Where) -> str | None:
-        """Fill `${NAME}`; an upstream whose variable is not set becomes None (MISSING_TARGET)."""
+        """Fill `${NAME}`; an address whose variable is not set becomes None (of an upstream: MISSING_TARGET)."""
         missing: list[str] = []
         later: list[str] = []
 
@@ -108,7 +115,7 @@ class _Reading:
 
         filled = _VARIABLE.sub(replace, text)
         self._check_once(filled, later, line)
-        if missing and where[-1:] == ("upstream",):
+        if missing and _may_be_unset(where):
             return None
         if missing:
             self.problems.append((line, f"the environment has no {' and no '.join(missing)}; set it"))
@@ -118,6 +125,11 @@ class _Reading:
         """Find what would be filled in each request though it came from the environment and not from the file."""
         if [name for name in _VARIABLE.findall(filled) if name.startswith(PerRequest)] != later:
             self.problems.append((line, "a variable's value makes a '${…}' here; the environment cannot hold those"))
+
+
+def _may_be_unset(where: Where) -> bool:
+    depth, keys = MAY_BE_UNSET.get(where[0], (0, frozenset[str]())) if where else (0, frozenset[str]())
+    return len(where) > depth and where[depth] in keys
 
 
 def read(text: str, environ: Mapping[str, str]) -> Document:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from gatehouse.hygiene import may_be_set, spelling
 from gatehouse.projects.model import Project, Route
-from gatehouse.templates import FILLED, KEPT, OWN_TOKEN, PLACEHOLDER, parse
+from gatehouse.templates import FILLED, KEPT, OWN_TOKEN, PLACEHOLDER, SECRET, parse
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 def findings(route: Route, project: Project) -> Iterator[tuple[tuple[str, str], str]]:
@@ -24,6 +27,17 @@ def findings(route: Route, project: Project) -> Iterator[tuple[tuple[str, str], 
         found = [*_form(value)] or [*_sense(value, route, inherited=inherited)]
         for message in found:
             yield ("set_headers", name), f"{name}: {message}"
+
+
+def of_a_service(name: str, value: str | Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a header that a service is told which is asked who is calling: nobody knows that yet."""
+    if not may_be_set(name) or spelling(name) == "cookie":
+        yield "is said by the gateway itself; leave it out"
+    found = [*_form(value)]
+    yield from found
+    if not found:
+        known = (placeholder for placeholder in parse(value).placeholders if placeholder.source != SECRET)
+        yield from (f"nobody knows yet who is calling, so '{one}' is never filled" for one in dict.fromkeys(known))
 
 
 def _default(project: Project) -> Mapping[str, Any]:
@@ -45,8 +59,9 @@ def _form(value: str | Mapping[str, Any]) -> Iterator[str]:
 
 def _known(said: str) -> Iterator[str]:
     source, _, name = said.partition(".")
-    if said.startswith("secret:"):
-        yield f"'${{{said}}}' is not supported yet in a header; leave this header out until it is"
+    if said.startswith(f"{SECRET}:"):
+        if not _NAME.fullmatch(said.partition(":")[2]):
+            yield f"'${{{said}}}' is not the name of a secret: letters, digits and '_'"
     elif source == "claims" and not name:
         yield "'${claims.}' names no claim: write ${claims.name}"
     elif source != "claims" and name not in FILLED.get(source, ()):
@@ -59,7 +74,7 @@ def _known(said: str) -> Iterator[str]:
 def _sense(value: str | Mapping[str, Any], route: Route, *, inherited: bool) -> Iterator[str]:
     """Yield what can never be filled on *route*; a default may stand over routes that have no use for it."""
     for placeholder in dict.fromkeys(parse(value).placeholders):
-        if placeholder.source != "request" and route.auth == "none" and not inherited:
+        if placeholder.source in {"identity", "claims"} and route.auth == "none" and not inherited:
             yield f"nobody looks at who is calling where auth is none, so '{placeholder}' is never filled"
         elif placeholder == OWN_TOKEN and not inherited and set(route.accept) == {KEPT}:
             yield f"the gateway's own tokens never leave it, so '{placeholder}' is never filled; name claims instead"

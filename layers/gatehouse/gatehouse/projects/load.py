@@ -12,15 +12,21 @@ from typing import Any
 import voluptuous as vol
 
 from gatehouse.errors import InvalidRequestError
-from gatehouse.projects import document, rules, salvage
+from gatehouse.projects import document, rules, salvage, secret_rules
 from gatehouse.projects.document import Document, Where
-from gatehouse.projects.model import Cors, Project, Route, Tokens
+from gatehouse.projects.model import GATEWAY, Cors, Organization, Project, Route, Tokens
 from gatehouse.projects.schema import check_key, keys_of, of
 
 MOST_BYTES = 256 * 1024
 NOT_A_DEFAULT = ("name", "path", "paths")
-ABOUT_CALLERS = frozenset({"accept", "claims", "revocation"})
-SECTIONS: Mapping[Any, type] = {"routes": Route, "defaults": Route, "cors": Cors, "tokens": Tokens}
+ABOUT_CALLERS = frozenset({"accept", "claims", "revocation", "organization", "public"})
+SECTIONS: Mapping[Any, type] = {
+    "routes": Route,
+    "defaults": Route,
+    "cors": Cors,
+    "tokens": Tokens,
+    "organization": Organization,
+}
 _check = of(Project)
 
 
@@ -77,8 +83,13 @@ class Projects:
         return issuers[name]
 
 
-def load(folder: Path, environ: Mapping[str, str]) -> Projects:
+def load(folder: Path, environ: Mapping[str, str], secrets: Mapping[str, str] | None = None) -> Projects:
     """Load the project files (`*.yaml`) in *folder*.
+
+    Args:
+        folder: where they are.
+        environ: what fills `${NAME}`; `ENVIRONMENT` in it says whether this is somebody's own machine.
+        secrets: the named secrets, to find those that are missing; None where nobody can say.
 
     Raises:
         ProjectFileError: something is wrong; it lists every problem of every file.
@@ -90,7 +101,7 @@ def load(folder: Path, environ: Mapping[str, str]) -> Projects:
     loaded: list[tuple[str, Project]] = []
     documents: dict[str, Document] = {}
     for file in files:
-        documents[str(file)], project = _one(file, environ, problems)
+        documents[str(file)], project = _one(file, environ, secrets, problems)
         if project:
             loaded.append((str(file), project))
     for name, where, message in rules.between(loaded):
@@ -100,7 +111,9 @@ def load(folder: Path, environ: Mapping[str, str]) -> Projects:
     return Projects(tuple(project for _, project in loaded))
 
 
-def _one(file: Path, environ: Mapping[str, str], problems: list[Problem]) -> tuple[Document, Project | None]:
+def _one(
+    file: Path, environ: Mapping[str, str], secrets: Mapping[str, str] | None, problems: list[Problem]
+) -> tuple[Document, Project | None]:
     try:
         raw = file.read_bytes()
         text = raw.decode()
@@ -115,8 +128,18 @@ def _one(file: Path, environ: Mapping[str, str], problems: list[Problem]) -> tup
     if read.value is None and read.problems:
         return read, None
     project, findings = _project(read.value)
+    if project:
+        findings += secret_rules.findings(project, secrets)
+        project = _here(project, environ)
     problems.extend(Problem(str(file), _line(read, where), message) for where, message in findings)
     return read, project
+
+
+def _here(project: Project, environ: Mapping[str, str]) -> Project:
+    """Return *project* as it is here: origins of somebody's own machine count on such a machine alone."""
+    if project.cors is None or environ.get("ENVIRONMENT") == "local":
+        return project
+    return replace(project, cors=replace(project.cors, local_origins=()))
 
 
 def _project(value: Any) -> tuple[Project | None, list[rules.Finding]]:
@@ -172,7 +195,7 @@ def _with_accept(project: Project) -> Project:
     if not project.tokens:
         return project
     routes = tuple(
-        replace(route, accept=(rules.GATEWAY,)) if route.auth != "none" and not route.accept else route
+        replace(route, accept=(GATEWAY,)) if route.auth != "none" and not route.accept else route
         for route in project.routes
     )
     return replace(project, routes=routes)

@@ -12,6 +12,8 @@ from gatehouse.projects import checks
 from gatehouse.projects.schema import count, flag, key, listing, mapping, of, one_of, text
 
 SECURITY_DEFAULT = "required"
+GATEWAY = "gateway"
+"""What `accept` calls the gateway's own tokens."""
 ISSUER = "gatehouse"
 """Who issues the tokens of projects whose files do not say."""
 
@@ -26,7 +28,7 @@ class Cors:
     expose: tuple[str, ...] = key(listing(checks.header), ("Retry-After", "X-Request-Id"))
     max_age: float = key(checks.lifetime, 86_400.0)
     credentials: bool = key(flag, default=False)
-    local_origins: tuple[str, ...] = key(listing(text), (), later=True)
+    local_origins: tuple[str, ...] = key(checks.local_origins, ())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,8 +177,9 @@ class Route:
     cache: Cache | None = key(of(Cache), None, later=True)
     claims: Mapping[str, tuple[str, ...]] = key(mapping(checks.allowed), {})
     set_headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
-    public: tuple[str, ...] = key(listing(checks.public), (), later=True)
-    organization: str = key(one_of("required", "optional", "none"), "none", later=True)
+    public: tuple[tuple[str, str], ...] = key(listing(checks.public), ())
+    organization: str = key(one_of("required", "optional", "none"), "none")
+    cookies: bool | None = key(flag, None)
     revocation: str = key(one_of("normal", "strict"), "normal")
     health: str = key(checks.health, "")
     streaming: bool | Streaming = key(vol.Any(flag, of(Streaming)), default=False, later=True)
@@ -196,9 +199,9 @@ class Project:
     project: str = key(checks.name)
     cors: Cors | None = key(of(Cors), None)
     tokens: Tokens | None = key(of(Tokens), None)
-    providers: Mapping[str, Provider] = key(mapping(provider), {}, later=True)
+    providers: Mapping[str, Provider] = key(mapping(provider, checks.name), {})
     limits: Mapping[str, Limit] = key(mapping(of(Limit)), {}, later=True)
-    organization: Organization | None = key(of(Organization), None, later=True)
+    organization: Organization | None = key(of(Organization), None)
     defaults: Mapping[str, Any] = key(dict, {})
     routes: tuple[Route, ...] = key(listing(of(Route), least=1))
 

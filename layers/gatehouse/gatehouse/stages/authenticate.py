@@ -2,26 +2,64 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
-from gatehouse.call import Call, Handler, Reply, Stage
+from gatehouse.call import Call, Handler, Identity, Reply, Stage
+from gatehouse.clock import Clock
 from gatehouse.credentials import Credential
 from gatehouse.errors import MissingTokenError
 
+UNTAKEN = "The Authorization header holds no credential that this route takes."
 
-def authenticate(credentials: tuple[Credential, ...], *, required: bool) -> Stage:
+
+def authenticate(
+    credentials: tuple[Credential, ...],
+    *,
+    required: bool,
+    visitors: Credential | None = None,
+    missing: str = MissingTokenError.message,
+) -> Stage:
     """Return the stage that tries *credentials*; without any, a *required* route refuses.
 
-    A credential that is there and not good is refused everywhere, by the exception it raises.
+    A credential that is there and not good is refused everywhere, by the exception it raises. So is what stands in
+    Authorization and is nobody's: whoever tried to say who they are never becomes a visitor, nor nobody.
+
+    Args:
+        credentials: what is looked for, in this order.
+        required: whether somebody must be calling.
+        visitors: gives everybody else an identity, if there is such a thing on the route.
+        missing: what callers without a credential are told.
     """
 
     async def authenticate(call: Call, forward: Handler) -> Reply:
-        for prove in credentials:
-            identity = await prove(call)
-            if identity is not None:
-                return await forward(replace(call, identity=identity))
+        identity = await _proved(credentials, call)
+        if identity is None and "authorization" in call.headers:
+            raise MissingTokenError(f"{UNTAKEN} {missing}")
+        if identity is None and visitors is not None:
+            identity = await visitors(call)
+        if identity is not None:
+            return await forward(replace(call, identity=identity))
         if required:
-            raise MissingTokenError
+            raise MissingTokenError(missing)
         return await forward(call)
 
     return authenticate
+
+
+async def _proved(credentials: tuple[Credential, ...], call: Call) -> Identity | None:
+    for prove in credentials:
+        identity = await prove(call)
+        if identity is not None:
+            return identity
+    return None
+
+
+def within(seconds: float, monotonic: Clock = time.monotonic) -> Stage:
+    """Return the stage that gives what comes after it *seconds* in all: asking who is calling takes its share."""
+
+    async def within(call: Call, forward: Handler) -> Reply:
+        end = monotonic() + seconds
+        return await forward(replace(call, deadline=end if call.deadline is None else min(call.deadline, end)))
+
+    return within

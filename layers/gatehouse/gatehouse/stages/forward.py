@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from gatehouse import credentials_of
 from gatehouse.call import Call, Handler, Reply
 from gatehouse.clock import Clock
+from gatehouse.cookies import without
+from gatehouse.credentials_of import passes_cookies
 from gatehouse.errors import UpstreamTimeoutError, UpstreamUnreachableError
-from gatehouse.headers import Pair
+from gatehouse.headers import Headers, Pair
 from gatehouse.hygiene import inward, outward, removed, sayable, spelling
-from gatehouse.projects.model import Route
-from gatehouse.routes import split
-from gatehouse.templates import Template, fill, parse
+from gatehouse.named_secrets import Secrets, no_secrets
+from gatehouse.projects.model import Project, Route
+from gatehouse.routes import below, split
+from gatehouse.templates import Filling, Template, fill, parse
 from gatehouse.upstreams import Outbound, UnansweredError, Upstream
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 section 9.2.2."""
 MOST_REPEATED_BYTES = 64 * 1024
 LEAST_TIME_S = 0.05
+_COOKIE = frozenset({"cookie"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,8 @@ class Target:
         stripped: how many leading segments of the path stay behind at the gateway.
         timeout_s: how long the upstream may take.
         set_headers: what the project file has the upstream told, by lower-case name.
+        withheld: what no client may tell it, in the one spelling: the headers of credentials.
+        kept_cookies: the cookies that stay behind at the gateway although the others pass.
     """
 
     route: str
@@ -38,27 +46,40 @@ class Target:
     stripped: int
     timeout_s: float
     set_headers: tuple[tuple[str, Template], ...] = field(default=(), repr=False)
+    withheld: frozenset[str] = frozenset()
+    kept_cookies: frozenset[str] = frozenset()
+
+    @property
+    def needs_secrets(self) -> bool:
+        """Say whether the upstream is told a secret."""
+        return any(template.secrets for _, template in self.set_headers)
 
 
-def target_of(route: Route, path: str) -> Target:
-    """Return where requests of *route* under *path*, one of its patterns, go."""
+def target_of(route: Route, path: str, project: Project) -> Target:
+    """Return where requests of *route* of *project* under *path*, one of its patterns, go."""
+    withheld = frozenset(spelling(name) for name in route.set_headers) | credentials_of.header_names(project)
     return Target(
         route=route.name,
         address=route.upstream or "",
         stripped=len(split(path)) if route.strip_prefix else 0,
         timeout_s=route.timeout,
         set_headers=tuple((name.lower(), parse(value)) for name, value in route.set_headers.items()),
+        withheld=withheld if passes_cookies(route, project) else withheld | _COOKIE,
+        kept_cookies=credentials_of.token_cookies(project),
     )
 
 
-def forward(upstream: Upstream, target: Target, monotonic: Clock = time.monotonic) -> Handler:
-    """Return the handler that sends calls to *target* by *upstream*."""
+def forward(
+    upstream: Upstream, target: Target, secrets: Secrets = no_secrets, monotonic: Clock = time.monotonic
+) -> Handler:
+    """Return the handler that sends calls to *target* by *upstream*; *secrets* are what its headers are filled with."""
+    needs_secrets = target.needs_secrets
 
     async def forward(call: Call) -> Reply:
         outbound = Outbound(
             method=call.method,
             url=location(target, call),
-            headers=sent(target, call),
+            headers=sent(target, call, await secrets() if needs_secrets else {}),
             body=await call.body.read(),
             timeout_s=_time_left(target, call, monotonic),
         )
@@ -83,21 +104,19 @@ def forward(upstream: Upstream, target: Target, monotonic: Clock = time.monotoni
 
 def location(target: Target, call: Call) -> str:
     """Return the URL that *call* goes to: the canonical path, less the prefix, byte for byte."""
-    path = call.path
-    for _ in range(target.stripped):
-        path = "/" + path[1:].partition("/")[2] if "/" in path[1:] else "/"
+    path = below(call.path, target.stripped)
     return f"{target.address}{path}?{call.query}" if call.query else f"{target.address}{path}"
 
 
-def sent(target: Target, call: Call) -> list[Pair]:
+def sent(target: Target, call: Call, secrets: Mapping[str, str]) -> list[Pair]:
     """Return the fields that the upstream is sent.
 
     Raises:
         ForbiddenError: one of them would say something that no header can say.
+        AuthUnavailableError: a secret is missing.
     """
-    if not target.set_headers:
-        return inward(call.headers, told(target, call))
-    return inward(call.headers, (*told(target, call), *_set(target, call)), _withheld(target))
+    ours = (*told(target, call), *_set(target, call, secrets))
+    return inward(_passing(target, call.headers), ours, target.withheld)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +128,30 @@ class Passage:
     added: tuple[Pair, ...]
 
 
-def passage(target: Target, call: Call) -> Passage:
+def passage(target: Target, call: Call, secrets: Mapping[str, str]) -> Passage:
     """Return what `sent` does with the fields of *call*, for people to read; `kept` and `added` are what is sent.
 
     Raises:
-        ForbiddenError: as `sent`.
+        ForbiddenError, AuthUnavailableError: as `sent`.
     """
-    ours = (*told(target, call), *_set(target, call))
-    kept = sent(target, call)[: -len(ours)]
-    return Passage(tuple(kept), removed(call.headers, ours, _withheld(target)), ours)
+    ours = (*told(target, call), *_set(target, call, secrets))
+    kept = sent(target, call, secrets)[: -len(ours)]
+    return Passage(tuple(kept), removed(call.headers, ours, target.withheld), ours)
 
 
-def _set(target: Target, call: Call) -> tuple[Pair, ...]:
+def _set(target: Target, call: Call, secrets: Mapping[str, str]) -> tuple[Pair, ...]:
     """Return what the project file has the upstream told about *call*."""
-    filled = ((name, fill(template, call.identity, call.request_id)) for name, template in target.set_headers)
+    filling = Filling(call.identity, call.request_id, secrets)
+    filled = ((name, fill(template, filling)) for name, template in target.set_headers)
     return tuple((name, value) for name, value in filled if value is not None)
 
 
-def _withheld(target: Target) -> frozenset[str]:
-    return frozenset(spelling(name) for name, _ in target.set_headers)
+def _passing(target: Target, headers: Headers) -> Headers:
+    """Return *headers* less the cookies that are tokens."""
+    if not target.kept_cookies or "cookie" in target.withheld or "cookie" not in headers:
+        return headers
+    left = tuple((name, without(value, target.kept_cookies)) for name, value in headers if name == "cookie")
+    return headers.without("cookie").adding(pair for pair in left if pair[1])
 
 
 def told(target: Target, call: Call) -> tuple[Pair, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gatehouse.call import Call, Handler, Reply, Stage
+from gatehouse.tokens import KIND
 from gatehouse.usage import LastUse
 
 PATIENCE_S = 1.0
@@ -12,10 +13,11 @@ PATIENCE_S = 1.0
 
 
 def note_use(last_use: LastUse) -> Stage:
-    """Return the stage that tells *last_use* of every token that got this far."""
+    """Return the stage that tells *last_use* of every token of ours that got this far."""
 
     async def note_use(call: Call, forward: Handler) -> Reply:
-        writing = last_use.note(call.identity) if call.identity else None
+        ours = call.identity is not None and call.identity.kind == KIND
+        writing = last_use.note(call.identity) if ours and call.identity else None
         if writing is None:
             return await forward(call)
         try:
