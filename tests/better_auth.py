@@ -50,7 +50,9 @@ class AuthServer:
         """Wait until it listens."""
         assert self._process
         assert self._process.stdout
-        self.port = json.loads(self._process.stdout.readline())["port"]
+        line = self._process.stdout.readline()
+        assert line, "tests/node/auth-server.mjs ended before it listened; it says why on standard error"
+        self.port = json.loads(line)["port"]
 
     def stop(self) -> None:
         """End it, and wait for its end."""

@@ -1,8 +1,8 @@
 // crow's auth, organisation and user services on loopback, for tests: better-auth, and around it what crow adds.
 //
 // Its one argument is a JSON object: `secure` (cookies as under https, `__Secure-…`), `port` (0: any free one) and
-// `serviceKey` (what `X-API-Key` must be for the organisation and user services). It says where it listens in one line of
-// JSON, and ends on SIGTERM, or when its standard input is closed: it never outlives the tests that started it.
+// `serviceKey` (what `X-API-Key` must be for the organisation and user services). It says where it listens in one line
+// of JSON, and ends on SIGTERM, or when its standard input is closed: it never outlives the tests that started it.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import { json } from 'node:stream/consumers'

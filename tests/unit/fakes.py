@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from gatehouse.call import Call, Identity, Reply
+from gatehouse.credentials import Credential
 from gatehouse.errors import TokenRevokedError
 from gatehouse.headers import Headers, Pair
 from gatehouse.keys import Key, KeyRing
+from gatehouse.organizations import Organizations
 from gatehouse.projects import Project, Projects, load
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Outbound
@@ -112,6 +114,16 @@ class FakeRevocations:
             raise TokenRevokedError
 
 
+class FakeOrganizations:
+    """Organisations that a test makes: by the name that a credential has for one, its own id."""
+
+    def __init__(self, own: Mapping[str, str] | None = None) -> None:
+        self.own = dict(own or {})
+
+    async def confirmed(self, call: Call, identity: Identity) -> str | None:  # noqa: ARG002
+        return self.own.get(identity.organization)
+
+
 class FakeKit:
     """The collaborators of pipelines."""
 
@@ -122,6 +134,18 @@ class FakeKit:
         self.revocations = FakeRevocations()
         self.last_use = LastUse(self._used, self.clock)
         self.used: list[tuple[str, int]] = []
+        self.named_secrets: dict[str, str] = {}
+        self.credentials: dict[str, Credential] = {}
+        self.confirming: Organizations = cast("Organizations", FakeOrganizations())
+
+    def credential(self, project: Project, name: str) -> Credential:  # noqa: ARG002  # one project at a time
+        return self.credentials[name]
+
+    def organizations(self, project: Project) -> Organizations:  # noqa: ARG002
+        return self.confirming
+
+    async def secrets(self) -> dict[str, str]:
+        return self.named_secrets
 
     async def _used(self, jti: str, now: int) -> None:
         self.used.append((jti, now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatehouse.auth_answers import Jwt, UnclearAnswerError, document_of, email_in, id_in, jwt, member, token_of, until_in
+from gatehouse.auth_answers import (
+    Jwt,
+    UnclearAnswerError,
+    document_of,
+    email_in,
+    id_in,
+    jwt,
+    member,
+    token_of,
+    until_in,
+)
 from gatehouse.jose import MOST_BYTES
 from tests.unit.asked import answer, token
 from tests.unit.fakes import NOW
@@ -21,7 +31,9 @@ GOOD = token({"sub": "ada"})
 # ------------------------------------------------------------------------------------------------------- documents
 
 
-@pytest.mark.parametrize(("body", "document"), [(b"null", None), (b" null\n", None), (b"{}", {}), (b'{"a":1}', {"a": 1})])
+@pytest.mark.parametrize(
+    ("body", "document"), [(b"null", None), (b" null\n", None), (b"{}", {}), (b'{"a":1}', {"a": 1})]
+)
 def test_a_document_is_an_object_or_null(body: bytes, document: Any) -> None:
     assert document_of(answer(body)) == document
 
@@ -46,8 +58,9 @@ def test_a_token_has_three_parts_two_of_which_are_objects() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        None, 7, True, {"a": 1}, [GOOD], GOOD.encode(), "", "opaque", "a.b", "a.b.c.d", f"{GOOD}=", f" {GOOD}", f"{GOOD}\n",
-        GOOD.replace(".", ".."), GOOD.rpartition(".")[0] + ".", token([1]), token(header=[1]), token(header={"kid": "k"}),
+        None, 7, True, {"a": 1}, [GOOD], GOOD.encode(), "", "opaque", "a.b", "a.b.c.d", f"{GOOD}=", f" {GOOD}",
+        f"{GOOD}\n", GOOD.replace(".", ".."), GOOD.rpartition(".")[0] + ".", token([1]), token(header=[1]),
+        token(header={"kid": "k"}),
         token(header={"alg": 1}), "e30.e30.e30", f"{GOOD.partition('.')[0]}.bnVsbA.c2ln", GOOD + "\u00e9",
         f"{GOOD.partition('.')[0]}.e31.c2ln", token({"x": "y" * MOST_BYTES}),
     ],
@@ -111,7 +124,8 @@ def test_a_token_whose_exp_is_no_moment_is_not_understood(exp: Any) -> None:
 @pytest.mark.parametrize(
     ("document", "found"),
     [
-        ({}, ""), ({"id": None}, ""), ({"id": "u1"}, "u1"), ({"id": 7}, "7"), ({"id": 0}, "0"), ({"id": None, "uid": "x"}, "x"),
+        ({}, ""), ({"id": None}, ""), ({"id": "u1"}, "u1"), ({"id": 7}, "7"), ({"id": 0}, "0"),
+        ({"id": None, "uid": "x"}, "x"),
         ({"id": "a", "uid": "b"}, "a"), ({"id": "x" * 256}, "x" * 256), ({"id": "Ada Lovelace é"}, "Ada Lovelace é"),
     ],
 )  # fmt: skip
@@ -119,7 +133,9 @@ def test_an_id_is_a_short_text_or_a_whole_number(document: dict[str, Any], found
     assert id_in(document, "id", "uid") == found
 
 
-@pytest.mark.parametrize("value", ["", " ", "a ", " a", "a\n", "a\x00b", "\u2028", "x" * 257, 1.5, True, False, [], {}, ["a"]])
+@pytest.mark.parametrize(
+    "value", ["", " ", "a ", " a", "a\n", "a\x00b", "\u2028", "x" * 257, 1.5, True, False, [], {}, ["a"]]
+)
 def test_what_cannot_be_an_id_is_not_understood(value: Any) -> None:
     with pytest.raises(UnclearAnswerError, match="id is no id"):
         id_in({"id": value}, "id")
@@ -127,7 +143,14 @@ def test_what_cannot_be_an_id_is_not_understood(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("value", "found"),
-    [("ada@example.com", "ada@example.com"), (None, ""), (7, ""), ("a\nb", ""), ("x" * 320, "x" * 320), ("x" * 321, "")],
+    [
+        ("ada@example.com", "ada@example.com"),
+        (None, ""),
+        (7, ""),
+        ("a\nb", ""),
+        ("x" * 320, "x" * 320),
+        ("x" * 321, ""),
+    ],
 )
 def test_an_email_that_cannot_be_one_is_none(value: Any, found: str) -> None:
     assert email_in({"email": value}) == found
@@ -165,16 +188,18 @@ def test_moments_are_iso_8601_or_seconds_or_milliseconds(value: Any, moment: flo
     assert until_in({"expiresAt": value}, "expiresAt") == pytest.approx(moment)
 
 
-@pytest.mark.parametrize("value", ["", "soon", "1800000000000", True, [], {}, "2027-13-01", 10**400, "0001-01-01T00:00:00+23:59"])
+@pytest.mark.parametrize("value", ["", "soon", "1800000000000", True, [], {}, "2027-13-01", 10**400, -(10**400), 1e300])
 def test_what_is_no_moment_is_not_understood(value: Any) -> None:
     with pytest.raises(UnclearAnswerError, match="expiresAt is no moment"):
         until_in({"expiresAt": value}, "expiresAt")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner)))
-def test_no_value_breaks_the_reader(value: Any) -> None:
-    for read in (lambda: until_in({"x": value}, "x"), lambda: id_in({"x": value}, "x"), lambda: Jwt("", {"exp": value}).until):
-        try:
-            read()
-        except UnclearAnswerError as error:
-            assert len(json.dumps(str(error))) < 60
+@pytest.mark.parametrize("read", [lambda x: until_in(x, "exp"), lambda x: id_in(x, "exp"), lambda x: Jwt("", x).until])
+@given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists))
+def test_no_value_breaks_the_reader_and_none_is_in_what_it_says(read: Callable[[Any], object], value: Any) -> None:
+    said = "exp"
+    try:
+        read({"exp": value})
+    except UnclearAnswerError as error:
+        said = str(error)
+    assert said in {"exp", "exp is no moment", "exp is no id", "a token whose exp is no number"}

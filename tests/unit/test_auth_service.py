@@ -6,6 +6,7 @@ The first half asks a stand-in for the client; the second asks real servers on l
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import time
@@ -132,23 +133,14 @@ async def pieces(body: bytes, read: list[int] | None = None) -> AsyncGenerator[b
         read.append(0)
 
 
-def test_of_a_stream_no_more_is_read_than_may_be_and_it_is_closed(clock: FakeClock) -> None:
+@pytest.mark.parametrize("status", [200, 500])
+def test_of_a_stream_no_more_is_read_than_may_be_and_it_is_closed(clock: FakeClock, status: int) -> None:
     read: list[int] = []
-    upstream = FakeUpstream(Reply(status=200, headers=Headers(), body=pieces(b"x" * 5_000_000, read)))
+    upstream = FakeUpstream(Reply(status=status, headers=Headers(), body=pieces(b"x" * 5_000_000, read)))
     with pytest.raises(AuthUnavailableError):
         ask(upstream, clock)
-    assert sum(read) <= MOST_BYTES + 1000
+    assert MOST_BYTES < sum(read) <= MOST_BYTES + 1000
     assert read[-1] == 0
-
-
-def test_of_a_stream_that_is_no_answer_nothing_is_read(clock: FakeClock) -> None:
-    read: list[int] = []
-    stream = pieces(b"x" * 5000, read)
-    with pytest.raises(AuthUnavailableError):
-        ask(FakeUpstream(Reply(status=500, headers=Headers(), body=stream)), clock)
-    assert read == []
-    with pytest.raises(StopAsyncIteration):
-        run(anext(stream))
 
 
 def test_a_longer_answer_can_be_allowed_with_the_same_circuits(clock: FakeClock) -> None:
@@ -413,13 +405,16 @@ def test_a_question_arrives_and_its_answer_comes_back(make: Callable[[], Upstrea
         b"SSH-2.0-OpenSSH_9.9\r\n",
         head("Upgrade: websocket", status="101 Switching Protocols"),
     ],
-    ids=["500", "502 and 5 MB", "redirect", "gzip", "5 MB", "5 MB in chunks", "5 MB to the end", "half a body", "half a chunk",
-         "half a head", "no HTTP", "101"],
+    ids=["500", "502 and 5 MB", "redirect", "gzip", "5 MB", "5 MB in chunks", "5 MB to the end", "half a body",
+         "half a chunk", "half a head", "no HTTP", "101"],
 )  # fmt: skip
-def test_what_is_no_answer_is_a_refusal_after_one_question(make: Callable[[], Upstream], raw: bytes) -> None:
+def test_what_is_no_answer_is_a_refusal_after_one_question_and_nothing_stays_open(
+    make: Callable[[], Upstream], raw: bytes
+) -> None:
     with serving(saying(raw)) as server:
         (error,) = asked(make, server)
         server.wait_closed()
+    gc.collect()
     assert type(error) is AuthUnavailableError
     assert len(server.received) == 1
 

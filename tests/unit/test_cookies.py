@@ -75,7 +75,7 @@ def test_too_many_cookies_are_refused_and_not_half_read() -> None:
     [
         ("a=1", ""),
         ("a=1; b=2", "b=2"),
-        ("b=2;a=1;a=3; c=\"x y\"", 'b=2; c="x y"'),
+        ('b=2;a=1;a=3; c="x y"', 'b=2; c="x y"'),
         (" a =1; aa=2; A=3", "aa=2; A=3"),
         ("a; =a; b=2", "a; =a; b=2"),
         ("", ""),

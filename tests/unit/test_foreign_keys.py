@@ -13,7 +13,7 @@ import pytest
 
 from gatehouse.clock import Elapsed
 from gatehouse.errors import AuthUnavailableError
-from gatehouse.foreign_keys import EMPTY_QUIET_S, QUIET_S, REMEMBERED, UNKNOWN_S, ForeignKeys
+from gatehouse.foreign_keys import EMPTY_QUIET_S, QUIET_S, UNKNOWN_S, ForeignKeys
 from gatehouse.headers import Headers
 from gatehouse.jwk_set import ForeignKey
 from gatehouse.published_keys import LEAST_FRESH_S, SKEW_S, STALE_S, PublishedKeys, freshness_s
@@ -223,6 +223,53 @@ async def test_a_request_with_no_time_left_asks_nothing() -> None:
 
 
 @scenario
+async def test_a_good_key_opens_also_where_no_time_is_left_to_ask_for_newer_ones() -> None:
+    world = World()
+    await world.has()
+    world.pass_(FRESH_S)
+    assert await world.has(deadline=world.monotonic.now)
+    assert world.issuer.times == 1
+
+
+@scenario
+async def test_who_has_little_time_does_not_cut_it_short_for_others() -> None:
+    """The attempt ends with the time of who began it; who joined meanwhile has more."""
+
+    class Hurried(FakeIssuer):
+        async def __call__(self, question: Any, deadline: float | None = None) -> Any:
+            await super().__call__(question, deadline)
+            if deadline == 5001:
+                world.pass_(1)
+                raise DOWN
+            return an_answer()
+
+    world = World(Hurried())
+    world.issuer.open.clear()
+    first = asyncio.create_task(world.has(deadline=5001))
+    await turns()
+    second = asyncio.create_task(world.has(deadline=5020))
+    await turns()
+    world.issuer.open.set()
+    assert await second
+    assert await first
+    assert [deadline for _, deadline in world.issuer.asked] == [5001, 5020]
+
+
+@scenario
+async def test_requests_that_come_meanwhile_make_no_failure_longer() -> None:
+    """Each of them has more time than the one before; that alone is no reason to ask again at once."""
+    world = World(FakeIssuer(DOWN))
+    world.issuer.open.clear()
+    many = [
+        asyncio.create_task(world.is_unavailable(deadline=world.monotonic.now + 25 + number)) for number in range(9)
+    ]
+    await turns()
+    world.issuer.open.set()
+    assert all(await asyncio.gather(*many))
+    assert world.issuer.times == 1
+
+
+@scenario
 async def test_the_issuer_may_take_as_long_as_the_request_has() -> None:
     world = World()
     assert await world.has(deadline=world.monotonic.now + 7)
@@ -307,20 +354,14 @@ async def test_an_id_that_was_found_begins_the_quiet_too() -> None:
 
 
 @scenario
-async def test_an_id_that_nobody_knows_does_not_wait_for_a_look_under_way() -> None:
+async def test_an_id_that_nobody_knew_a_moment_ago_waits_for_nothing() -> None:
     world = World()
     await world.has("k1")
-    world.pass_(FRESH_S - 1)
     assert not await world.has("x")
-    world.pass_(1)
-    world.issuer.now = an_answer("", ("cache-control", "max-age=300"))
-    world.pass_(FRESH_S)
-    assert not await world.has("x")
-    world.pass_(UNKNOWN_S - 1)
-    assert world.issuer.times == 3
-    world.pass_(0.5)
-    assert not await asyncio.wait_for(world.has("x"), 5)
-    assert world.issuer.times == 3
+    world.issuer.open.clear()
+    for kid in ("x", "y"):
+        assert not await asyncio.wait_for(world.has(kid), 5)
+    assert world.issuer.times == 2
 
 
 @scenario
@@ -333,16 +374,18 @@ async def test_two_unknown_ids_at_once_are_one_look() -> None:
 
 
 @scenario
-async def test_no_more_unknown_ids_are_remembered_than_there_is_room_for() -> None:
+async def test_a_flood_of_unknown_ids_is_one_look_and_leaves_nothing_behind() -> None:
     world = World()
     await world.has("k1")
+    before = {name: repr(value) for name, value in vars(world.keys).items()}
     world.issuer.open.clear()
-    many = [asyncio.create_task(world.has(f"x{number}")) for number in range(REMEMBERED + 50)]
+    many = [asyncio.create_task(world.has(f"x{number}")) for number in range(2000)]
     await turns()
     world.issuer.open.set()
     assert not any(await asyncio.gather(*many))
-    assert len(world.keys._missed) == REMEMBERED
     assert world.issuer.times == 2
+    changed = {name for name, value in vars(world.keys).items() if repr(value) != before[name]}
+    assert changed == {"_sought", "_asked", "_looking", "_held"} & changed
 
 
 # ------------------------------------------------------------------------------------------------- an issuer that fails

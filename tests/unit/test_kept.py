@@ -258,5 +258,3 @@ def test_finding_one_out_does_not_hold_up_another(kept: Kept) -> None:
         return found + await asking
 
     assert run(work()) == 2
-
-

@@ -349,3 +349,16 @@ def test_another_key_that_signs_is_a_change(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_ring_that_stays_is_not_noted_and_neither_is_the_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert changed(document(), document(secrets={"OTHER": "value"}), capsys) == []
+
+
+def test_a_named_secret_that_is_replaced_counts_without_a_change_of_keys() -> None:
+    clock = FakeClock()
+    texts = [document(secrets={"NAME": "one-good-secret"}), document(secrets={"NAME": "another-one"})]
+
+    async def fetch() -> str:
+        return texts.pop(0)
+
+    live = LiveKeyRing(fetch, clock, wall=clock)
+    assert run(live.current()).secrets == {"NAME": "one-good-secret"}
+    clock.now += FRESH_S
+    assert run(live.current()).secrets == {"NAME": "another-one"}

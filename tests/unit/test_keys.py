@@ -229,8 +229,21 @@ def test_a_time_is_whole_seconds(name: str, value: object, good: bool) -> None:
 
 
 def test_members_that_are_not_of_the_ring_are_left_alone() -> None:
-    ring = parse(document(secrets={"NAME": "changeme"}, generated="x", note=[1], keys=json.loads(one_key(x=1))["keys"]))
+    ring = parse(document(generated="x", note=[1], keys=json.loads(one_key(x=1))["keys"]))
     assert ring == parse(document())
+
+
+def test_the_named_secrets_stand_beside_the_ring_and_are_shown_nowhere() -> None:
+    ring = parse(document(secrets={"AI_TOKEN": "a-very-secret-text"}))
+    assert ring.secrets == {"AI_TOKEN": "a-very-secret-text"}
+    assert parse(document()).secrets == {}
+    assert "a-very-secret-text" not in repr(ring)
+
+
+@pytest.mark.parametrize("secrets", [None, [], "text", {"A": 5}, {"A": None}, {"A": ["x"]}])
+def test_what_is_no_set_of_named_secrets_is_refused(secrets: object) -> None:
+    with pytest.raises(KeyRingError, match="must be a JSON object of names and texts"):
+        parse(document(secrets=secrets))
 
 
 # ------------------------------------------------------------------------------------------------------ weak secrets

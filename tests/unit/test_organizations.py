@@ -186,6 +186,12 @@ def test_an_answer_is_kept_for_a_while_by_all_processes(
     assert len(house.service.asked) == asked
 
 
+def test_what_is_not_kept_is_not_shared() -> None:
+    house = House(cache=0.0)
+    confirmed(house.process())
+    assert not house.shared.texts
+
+
 def test_what_another_process_found_is_kept_no_longer_than_it_would_have_been() -> None:
     house = House(AN_ORGANIZATION)
     confirmed(house.process())
@@ -209,7 +215,8 @@ def test_what_was_found_out_for_one_is_not_said_of_another() -> None:
 
 
 def test_a_session_and_a_key_of_one_user_are_two_questions() -> None:
-    house = House(AN_ORGANIZATION, said({"id": "u", "organizations": []}))
+    url = "http://crow.test/{organization}/of/{user}"
+    house = House(AN_ORGANIZATION, said({"id": "u", "organizations": []}), session=url, api_key=url)
     process = house.process()
     assert confirmed(process, who("session")) == OWN
     assert confirmed(process, who("api_key")) is None

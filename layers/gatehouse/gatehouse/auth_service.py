@@ -115,19 +115,13 @@ class AuthService:
             raise _FailedError(f"broken answer ({type(error).__name__})") from error
 
     async def _answer(self, reply: Reply) -> Answer:
-        """Return *reply* as an answer.
+        """Return *reply* as an answer. A stream is read either way: one that nobody began to read cannot be closed.
 
         Raises:
-            _FailedError: it is none to build on, or it is too long. What is left of it is not read.
+            _FailedError: it is none to build on, or it is too long. What is left of it then is not read.
         """
-        reason = _unfit(reply)
-        if isinstance(reply.body, bytes):
-            body = reply.body
-        else:
-            body = b"" if reason else await _read(reply.body, self._most_bytes)
-            await reply.body.aclose()
-        if not reason and len(body) > self._most_bytes:
-            reason = "too large"
+        body = reply.body if isinstance(reply.body, bytes) else await _read(reply.body, self._most_bytes)
+        reason = _unfit(reply) or ("too large" if len(body) > self._most_bytes else "")
         if reason:
             raise _FailedError(reason)
         return Answer(status=reply.status, headers=reply.headers, body=body)

@@ -176,7 +176,7 @@ def _publicly(route: Route, path: str, public: Handler, private: Handler) -> Han
 def _end(route: Route, path: str, project: Project, kit: Collaborators) -> Handler:
     if route.upstream is None:
         return _raising(MissingTargetError)
-    return forward(kit.upstream, target_of(route, path, project), kit.secrets)
+    return forward(kit.upstream, target_of(route, path, project), secrets=kit.secrets)
 
 
 def _raising(error: Callable[[], GatewayError]) -> Handler:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 
@@ -19,12 +18,14 @@ from gatehouse.jwk_set import ForeignKey, KeySetError
 from gatehouse.published_keys import STALE_S, Published, PublishedKeys
 
 UNKNOWN_S = 60.0
-"""How long an issuer is not asked about unknown key ids after it was asked about one."""
+"""How long an issuer is not asked about unknown key ids after it was asked about one. Those that it did not know need
+not be listed: for that time no other one is looked for either, so a flood of them has nothing to fill."""
 QUIET_S = 30.0
 """How long an issuer is not asked after it failed, with good keys at hand."""
 EMPTY_QUIET_S = 2.0
 """The same with no keys at all: callers get 503 at once meanwhile."""
-REMEMBERED = 1024
+HURRY_S = 0.1
+"""An attempt that ended so shortly before whoever began it stops waiting may have ended for that."""
 _MOST_SAID = 1024
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -58,8 +59,6 @@ class ForeignKeys:
         """When the issuer was last asked, if nothing good came of it."""
         self._sought: Instant | None = None
         """When it was last asked about a key id that was not known."""
-        self._missed: OrderedDict[str, Instant] = OrderedDict()
-        """Key ids that it did not know, and when that was."""
         self._asked = 0
         """How often it has been asked, to an end."""
         self._looking: asyncio.Task[None] | None = None
@@ -78,14 +77,18 @@ class ForeignKeys:
         """
         before = self._asked
         while not self._is_settled(kid, before):
-            await self._look(kid, inf if deadline is None else deadline)
+            if await self._looked(kid, inf if deadline is None else deadline):
+                continue
+            if self._has(kid):  # good enough: an issuer that stalls is no reason to fail
+                break
+            raise AuthUnavailableError
         if self._held is None or not self._is_usable():
             raise AuthUnavailableError
         found = self._held.keys.get(kid)
         if found is None and self._failed is not None:
             raise AuthUnavailableError
         if found is None and self._asked > before:
-            self._miss(kid)
+            self._sought = self._elapsed.now()
         return found
 
     def _is_settled(self, kid: str, before: int) -> bool:
@@ -94,8 +97,6 @@ class ForeignKeys:
             return True
         if self._has(kid):
             return self._is_fresh() or self._is_looking() or not self._may_ask(kid)
-        if self._is_usable() and self._is_within(UNKNOWN_S, self._missed.get(kid)):
-            return True
         return not (self._is_looking() or self._may_ask(kid))
 
     def _has(self, kid: str) -> bool:
@@ -121,23 +122,22 @@ class ForeignKeys:
             return False
         return not usable or self._has(kid) or not self._is_within(UNKNOWN_S, self._sought)
 
-    async def _look(self, kid: str, deadline: float) -> None:
-        """Wait for the look that is under way, or begin one; no longer than until *deadline*.
+    async def _looked(self, kid: str, deadline: float) -> bool:
+        """Wait for the look that is under way, or begin one; return whether it came to an end before *deadline*.
 
-        The look is a task of its own: that one client hangs up is nothing to the others.
+        With a good key at hand half of the time is kept for the request itself. The look is a task of its own: that one
+        client hangs up is nothing to the others.
         """
         left_s = deadline - self._elapsed.monotonic()
         if left_s <= 0:
-            raise AuthUnavailableError
+            return False
         if self._looking is None or not self._is_looking():
             self._until = deadline
             self._looking = asyncio.get_running_loop().create_task(self._refresh(kid))
         self._until = max(self._until, deadline)
-        # With a good key at hand the request goes on in time: it is not the one to fail if the issuer stalls.
         patience_s = left_s / 2 if self._has(kid) else left_s
         done, _ = await asyncio.wait({self._looking}, timeout=None if patience_s == inf else patience_s)
-        if not (done or self._has(kid)):
-            raise AuthUnavailableError
+        return bool(done)
 
     async def _refresh(self, kid: str) -> None:
         try:
@@ -166,30 +166,27 @@ class ForeignKeys:
 
     async def _asked_for(self) -> Published | None:
         """Return what the issuer says, asked more than once where there is nothing else to go by and time is left."""
-        for wait_s in (*(() if self._is_usable() else self._retry), inf):
+        waits = iter(() if self._is_usable() else self._retry)
+        while True:
+            until = self._until
             try:
-                return await self._published.fetched(None if self._until == inf else self._until)
+                return await self._published.fetched(None if until == inf else until)
             except KeySetError as error:
                 self._log("foreign keys refused", str(error))
             except Exception as error:  # noqa: BLE001  # whatever it is: good keys are kept, none means 503
                 self._log("foreign keys not fetched", type(error).__name__)
-            pause_s = wait_s * (0.75 + self._jitter() / 2)
+            if self._elapsed.monotonic() > until - HURRY_S and self._until > until:
+                continue  # it was cut short for who asked first; others have more time
+            pause_s = next(waits, inf) * (0.75 + self._jitter() / 2)
             if self._elapsed.monotonic() + pause_s >= self._until:
-                break
+                return None
             await self._sleep(pause_s)
-        return None
 
     def _take(self, published: Published) -> None:
         before = self._held
         self._held, self._failed = published, None
-        self._missed.clear()
         if before and before.keys != published.keys:
             self._log("foreign keys changed", "the issuer has others", level="INFO", kids=_list(published.keys))
-
-    def _miss(self, kid: str) -> None:
-        self._sought = self._missed[kid] = self._elapsed.now()
-        while len(self._missed) > REMEMBERED:
-            self._missed.popitem(last=False)
 
     def _log(self, event: str, reason: str, *, level: str = "ERROR", **fields: str) -> None:
         logs.line(level, event, url=self._published.where, reason=reason, **fields)

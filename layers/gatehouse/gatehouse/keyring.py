@@ -125,7 +125,9 @@ class LiveKeyRing:
         if self._ring is None:
             self._ring = ring
         elif ring != self._ring:  # the same keys stay the same object, so what was verified with them stays remembered
-            audit("key ring changed", who="secret", result="ok", current=ring.current.kid, **_changes(self._ring, ring))
+            if (ring.current, ring.keys) != (self._ring.current, self._ring.keys):
+                current, changes = ring.current.kid, _changes(self._ring, ring)
+                audit("key ring changed", who="secret", result="ok", current=current, **changes)
             self._ring = ring
 
 

@@ -142,7 +142,7 @@ def _wait_s(answer: Answer, said: Mapping[str, Any]) -> float:
     details = said.get("details")
     wait_ms = details.get("tryAgainIn") if isinstance(details, dict) else None
     if isinstance(wait_ms, int | float) and not isinstance(wait_ms, bool):
-        return max(0.0, min(wait_ms / 1000, MOST_WAIT_S))
+        return max(0.0, min(wait_ms, MOST_WAIT_S * 1000) / 1000)
     header = answer.headers.get("retry-after")
     return min(float(header), MOST_WAIT_S) if header.isascii() and header.isdigit() else 1.0
 

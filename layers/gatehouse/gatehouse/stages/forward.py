@@ -70,7 +70,7 @@ def target_of(route: Route, path: str, project: Project) -> Target:
 
 
 def forward(
-    upstream: Upstream, target: Target, secrets: Secrets = no_secrets, monotonic: Clock = time.monotonic
+    upstream: Upstream, target: Target, monotonic: Clock = time.monotonic, *, secrets: Secrets = no_secrets
 ) -> Handler:
     """Return the handler that sends calls to *target* by *upstream*; *secrets* are what its headers are filled with."""
     needs_secrets = target.needs_secrets
