@@ -19,7 +19,7 @@ OURS = {
     "transfer-encoding", "x-content-type-options", "x-frame-options", "x-request-id",
 }  # fmt: skip
 """Answer headers that the gateway sets, that belong to a connection, or that differ from second to second."""
-QUOTING = {"/gzip", "/deflate", "/delay/2", "/etag/abc"}
+QUOTING = {"/gzip", "/deflate", "/delay/0.2", "/etag/abc"}
 """Paths whose answers quote the request, and so what the gateway told."""
 TOLD = {"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Gateway-Route", "X-Request-Id"}
 
@@ -63,7 +63,7 @@ REQUESTS = [
     ("GET", "/gzip", b""),
     ("GET", "/deflate", b""),
     ("GET", "/bytes/65536?seed=7", b""),
-    ("GET", "/delay/2", b""),
+    ("GET", "/delay/0.2", b""),
     ("GET", "/stream-bytes/50000?seed=3&chunk_size=1000", b""),
     ("GET", "/encoding/utf8", b""),
     ("GET", "/image/png", b""),

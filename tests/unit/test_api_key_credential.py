@@ -45,7 +45,8 @@ def valid(said: Any = SAID, *pairs: Pair, **more: Any) -> Answer:
 
 
 def invalid(code: str = "KEY_NOT_FOUND", status: int = 200, **error: Any) -> Answer:
-    return answer({"valid": False, "error": {"message": "no", "code": code, **error}, "key": None}, status=status)
+    said = {"message": "Invalid API key.", "code": code, **error}
+    return answer({"valid": False, "error": said, "key": None}, status=status)
 
 
 GOOD, BAD = valid(), invalid()
@@ -269,7 +270,7 @@ def test_the_key_itself_is_never_passed_on_even_if_the_answer_has_it(clock: Fake
 @pytest.mark.parametrize(
     "said",
     [
-        BAD, invalid("KEY_DISABLED"), invalid("KEY_EXPIRED"), invalid("USAGE_EXCEEDED"),
+        BAD, invalid("INVALID_API_KEY"), invalid(message={"code": "INVALID_API_KEY"}), invalid("KEY_DISABLED"), invalid("KEY_EXPIRED"), invalid("USAGE_EXCEEDED"),
         invalid("INVALID_API_KEY", 401),
         invalid(status=404), invalid(status=400), answer({"valid": False}), answer({"valid": False, "error": "no"}),
         answer(b"no", status=401), answer(b"", status=403), answer(None, status=401), answer({}, status=403),
@@ -298,6 +299,7 @@ def test_a_key_that_the_service_does_not_know_is_refused(clock: FakeClock, said:
         (answer({"valid": 1, "key": SAID}), "neither valid nor not"),
         (answer({"valid": "true", "key": SAID}), "neither valid nor not"),
         (answer({"key": SAID}), "neither valid nor not"),
+        (invalid("INVALID_API_KEY", message={"code": "INVALID_API_KEY"}), "a refusal for a failure of its own"),
         (valid([SAID]), "key is no object"),
         (valid({"userId": "u1"}), "a key without an id"),
         (valid({"id": "a\nb"}), "id is no id"),

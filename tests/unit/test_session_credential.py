@@ -277,6 +277,16 @@ def test_whatever_json_comes_is_somebody_nobody_or_no_answer(document: Any) -> N
     assert identity.user.isprintable()
 
 
+@pytest.mark.parametrize(("said", "visitor"), [(True, True), (False, False), (None, False), ("yes", False), (1, False)])
+def test_a_session_of_somebody_who_has_not_signed_in_proves_nothing(clock: FakeClock, said: Any, visitor: bool) -> None:
+    """Anybody gets one where the auth service has anonymous sign-in: it must open no route that needs a login."""
+    document = {**SESSION, "user": {"id": "u1", "isAnonymous": said}}
+    service, shared = FakeService(answer(document, ("set-auth-jwt", JWT))), FakeShared(clock)
+    for _ in range(2):
+        assert (prove(made(service, clock, shared)) is None) == visitor
+    assert len(service.asked) == 1
+
+
 # ---------------------------------------------------------------------------------------------------------- time
 
 

@@ -23,6 +23,8 @@ MOST_WAIT_S = 86_400.0
 OK = 200
 REFUSALS = frozenset({401, 403})
 RATE_LIMITED = "RATE_LIMITED"
+UNKNOWN = "INVALID_API_KEY"
+"""What better-auth 1.7 says of keys it does not know, with a text beside it; with an object, that its store failed."""
 _USER = ("userId", "referenceId", "user_id")
 _ORGANIZATION = ("organizationId", "organization_id", "orgId")
 _UNTIL = ("expiresAt", "expires_at")
@@ -132,6 +134,8 @@ def _refusal(answer: Answer, document: Mapping[str, Any]) -> Proof:
     said = error if isinstance(error, dict) else document
     if said.get("code") == RATE_LIMITED:
         raise RateLimitedError(retry_after_s=_wait_s(answer, said))
+    if said.get("code") == UNKNOWN and isinstance(said.get("message"), dict):
+        raise UnclearAnswerError("a refusal for a failure of its own")
     if document.get("valid") is False or answer.status in REFUSALS:
         return NOBODY
     raise UnclearAnswerError(f"status {answer.status}")

@@ -14,6 +14,7 @@ from gatehouse.errors import RejectedCredentialError
 from gatehouse.headers import Headers
 from gatehouse.projects.model import SessionProvider
 from gatehouse.proofs import NOBODY, Means, Proof, Witness
+from gatehouse.visitors import ANONYMOUS
 
 KIND = "session"
 TWIN = "__Secure-"
@@ -26,6 +27,9 @@ _UNTIL = ("expiresAt", "expires_at")
 
 def session(provider: SessionProvider, name: str, means: Means) -> Credential:
     """Return the credential that *provider* describes, whose `url` is known.
+
+    A session that the service gave to somebody who has not signed in (`isAnonymous`) proves nothing: anybody gets one.
+    Whoever has such a session is a visitor where the route takes visitors, and nobody elsewhere.
 
     Args:
         provider: the cookie's name, and where it is asked about.
@@ -42,7 +46,8 @@ def session(provider: SessionProvider, name: str, means: Means) -> Credential:
         def question() -> Question:
             return Question(method="GET", url=witness.url, headers=(("cookie", cookie),))
 
-        return await witness.identity(call, cookie, question, lambda answer: proof_of(answer, cookie))
+        identity = await witness.identity(call, cookie, question, lambda answer: proof_of(answer, cookie))
+        return None if identity.kind == ANONYMOUS else identity
 
     return prove
 
@@ -86,7 +91,7 @@ def proof_of(answer: Answer, cookie: str) -> Proof:
         raise UnclearAnswerError("no user with an id")
     token = token_of(answer, document, cookie.partition("=")[2], str(said.get("token")))
     identity = Identity(
-        kind=KIND,
+        kind=ANONYMOUS if user.get("isAnonymous") is True else KIND,
         subject=subject,
         user=subject,
         organization=id_in(said, *_ORGANIZATION) or id_in(document, *_ORGANIZATION),
