@@ -8,7 +8,7 @@ from pathlib import Path
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ADDRESS = re.compile(
-    r"\b(?:upstream|url|token_url|jwks_url|issuer|session|api_key)[\"']?\s*:\s*[\"']?\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
+    r"\b(?:upstream|url|token_url|jwks_url|issuer|session|api_key|membership)[\"']?\s*:\s*[\"']?\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
 )
 _SECRET = re.compile(r"\$\{secret:([A-Za-z0-9_]+)\}")
 

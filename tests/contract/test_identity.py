@@ -107,7 +107,7 @@ def test_a_guests_token_for_an_elevated_route_opens_nothing(send: Send, changes:
         {"scopes": "admin"},
         {"sub": 7},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_a_token_that_says_something_wrong_is_refused(send: Send, changes: dict[str, object]):
     check_error(send("GET", "/build/get", bearer(original(**changes))), 403, "INVALID_TOKEN", "BUILD")

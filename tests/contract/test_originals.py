@@ -74,7 +74,7 @@ def test_metacognas_tokens_open_its_routes(send: Send):
         {"headers": {"jku": "https://evil.example/keys"}},
         {"secret": "another-Fine/Secret+0f-48-Bytes=that-nobody-knows"},
     ],
-    ids=repr,
+    ids="-".join,
 )
 def test_captionaccs_tokens_are_believed_for_what_they_say_and_no_further(send: Send, changes: dict[str, Any]):
     assert send("GET", "/captionacc/prefect/x", bearer(service_token(**changes))).status == 403

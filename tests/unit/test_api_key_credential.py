@@ -270,7 +270,8 @@ def test_the_key_itself_is_never_passed_on_even_if_the_answer_has_it(clock: Fake
 @pytest.mark.parametrize(
     "said",
     [
-        BAD, invalid("INVALID_API_KEY"), invalid(message={"code": "INVALID_API_KEY"}), invalid("KEY_DISABLED"), invalid("KEY_EXPIRED"), invalid("USAGE_EXCEEDED"),
+        BAD, invalid("INVALID_API_KEY"), invalid(message={"code": "INVALID_API_KEY"}), invalid("KEY_DISABLED"),
+        invalid("KEY_EXPIRED"), invalid("USAGE_EXCEEDED"),
         invalid("INVALID_API_KEY", 401),
         invalid(status=404), invalid(status=400), answer({"valid": False}), answer({"valid": False, "error": "no"}),
         answer(b"no", status=401), answer(b"", status=403), answer(None, status=401), answer({}, status=403),

@@ -85,6 +85,7 @@ DIGEST = sha256(b"x")
         DIGEST.hexdigest().upper(),
         base64.b64encode(DIGEST.digest()).decode(),
     ],
+    ids=["token", "unsigned", "argon2id", "hex", "HEX", "base64"],
 )
 def test_a_token_or_a_hash_in_a_field_is_cut_out_of_it(secret: str, capsys: pytest.CaptureFixture[str]) -> None:
     audit.audit("token revoke", who="ada", result="ok", reason=f"found {secret} in a chat", many=[secret])

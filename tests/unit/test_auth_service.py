@@ -478,7 +478,7 @@ def test_a_service_that_is_down_hears_nothing_and_soon_is_not_even_tried(make: C
 
 
 def test_a_dead_service_hears_three_questions_at_most(make: Callable[[], Upstream]) -> None:
-    with serving(saying(head("Content-Length: 0", status="503 Down"))) as server:
+    with serving(saying(head("Content-Length: 0", "Connection: close", status="503 Down"))) as server:
         errors = asked(make, server, times=100)
     assert {type(error) for error in errors} == {AuthUnavailableError}
     assert len(server.received) == 3

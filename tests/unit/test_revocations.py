@@ -308,7 +308,7 @@ def test_refreshing_a_token_does_not_carry_it_past_a_revocation_of_everything(
     assert known.holds(bearer_of(issued_at=issued_at, **claims), "metacogna", NOW + 60) is refused
 
 
-@pytest.mark.parametrize("jti", [token_ids.for_session(NOW + HOUR), "sha256:" + "ab" * 32])
+@pytest.mark.parametrize("jti", [token_ids.for_session(NOW + HOUR), "sha256:" + "ab" * 32], ids=["ours", "digest"])
 def test_the_end_of_a_session_is_kept_for_as_long_as_any_token_of_it_can_live(jti: str):
     """Refreshed in its last second, a token is good for up to twelve hours more."""
     known = RevocationSet()

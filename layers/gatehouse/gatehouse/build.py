@@ -134,8 +134,8 @@ def _callers(project: Project, route: Route, kit: Collaborators) -> tuple[Stage,
         stages.append(authorize(route, project))
     if route.claims:
         stages.append(claims(route.claims))
-    if project.organization:
-        stages.append(organization(route.organization, kit.organizations(project)))
+    if set(route.accept) != {GATEWAY}:  # also where nobody confirms any: what a credential names goes nowhere then
+        stages.append(organization(route.organization, kit.organizations(project) if project.organization else None))
     if GATEWAY in route.accept:
         stages.append(note_use(kit.last_use))
     return tuple(stages)

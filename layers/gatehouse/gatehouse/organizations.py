@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from gatehouse import logs
@@ -25,8 +25,11 @@ from gatehouse.proofs import Means
 
 REFUSED_S = 30.0
 """How long it is kept, at most, that a caller does not belong: who is taken in need not wait long."""
+SESSION = "session"
 MOST_ID = 256
-_READERS: dict[str, Callable[[Any, str, str], str | None]] = {"session": organization_of, "api_key": membership_of}
+Reader: TypeAlias = Callable[[Any, str, str], str | None]
+"""Takes what a service answered, the organisation that was named and the user; see `memberships`."""
+_READERS: dict[str, Reader] = {SESSION: organization_of, "api_key": membership_of}
 _UNKNOWN = (403, 404)
 
 
@@ -53,20 +56,24 @@ class Organizations:
         template = self._address(identity)
         if not template:
             return None
-        key = ("organization", identity.kind, template, identity.user, identity.organization)
+        key = ("organization", identity.kind, template, self._membership, identity.user, identity.organization)
 
         async def find() -> tuple[str | None, float]:
-            url = place(template, organization=identity.organization, user=identity.user)
-            return await self._found(_name(key), url, call, identity) if url else (None, self._kept_s(None))
+            return await self._found(_name(key), template, call, identity)
 
         return await self.means.kept.get(key, find, call.deadline)
 
     def _address(self, identity: Identity) -> str | None:
         """Return where organisations are asked about that a credential of this kind names; None if nowhere."""
         kind = identity.kind
-        return {"session": self.where.session, "api_key": self.where.api_key}.get(kind)
+        return {SESSION: self.where.session, "api_key": self.where.api_key}.get(kind)
 
-    async def _found(self, name: str, url: str, call: Call, identity: Identity) -> tuple[str | None, float]:
+    @property
+    def _membership(self) -> str:
+        """Where it is asked besides whether the user of a session is in the organisation; empty if nowhere."""
+        return self.where.membership or ""
+
+    async def _found(self, name: str, template: str, call: Call, identity: Identity) -> tuple[str | None, float]:
         """Return what another process found, or what the service says now, and for how many seconds to keep it."""
         known = await self.means.shared.read(name)
         if known is not None:
@@ -74,13 +81,22 @@ class Organizations:
                 return _unpacked(known[0]), min(known[1] - self.means.wall(), self.where.cache)
             except UnclearAnswerError:
                 logs.error("shared organization not understood")
-        fields = (("x-request-id", call.request_id), *await self.means.told())
-        answer = await self.means.ask(Question(method="GET", url=url, headers=fields), call.deadline)
-        found = _understood(answer, identity)
+        found = await self._heard(template, call, identity, _READERS[identity.kind])
+        if found and identity.kind == SESSION and self._membership:
+            found = await self._heard(self._membership, call, identity, _either(found))
         seconds = self._kept_s(found)
         if seconds > 0:
             await self.means.shared.write(name, json.dumps({"id": found}), self.means.wall() + seconds)
         return found, seconds
+
+    async def _heard(self, template: str, call: Call, identity: Identity, read: Reader) -> str | None:
+        """Return the organisation's own id as *read* finds it in what the service at *template* says now, or None."""
+        url = place(template, organization=identity.organization, user=identity.user)
+        if not url:
+            return None
+        fields = (("x-request-id", call.request_id), *await self.means.told())
+        answer = await self.means.ask(Question(method="GET", url=url, headers=fields), call.deadline)
+        return _understood(answer, identity, read)
 
     def _kept_s(self, found: str | None) -> float:
         """Return for how many seconds *found* is kept."""
@@ -117,8 +133,18 @@ def _segment(value: str) -> str:
     return segment
 
 
-def _understood(answer: Answer, identity: Identity) -> str | None:
-    """Return the organisation's own id that *answer* confirms for *identity*, or None.
+def _either(own: str) -> Reader:
+    """Return what finds *own*, an organisation's own id, if the user is in it by that or by the auth service's id."""
+
+    def read(document: Any, asked: str, user: str) -> str | None:
+        member = membership_of(document, asked, user) or membership_of(document, own, user)
+        return own if member else None
+
+    return read
+
+
+def _understood(answer: Answer, identity: Identity, read: Reader) -> str | None:
+    """Return the organisation's own id that *answer* confirms for *identity*, as *read* finds it, or None.
 
     Raises:
         AuthUnavailableError: it says neither yes nor no.
@@ -129,7 +155,7 @@ def _understood(answer: Answer, identity: Identity) -> str | None:
         logs.error("organization not confirmed", kind=identity.kind, status=answer.status)
         raise AuthUnavailableError
     try:
-        return _READERS[identity.kind](document_of(answer), identity.organization, identity.user)
+        return read(document_of(answer), identity.organization, identity.user)
     except UnclearAnswerError as error:
         logs.error("organization not confirmed", kind=identity.kind, reason=str(error))
         raise AuthUnavailableError from error

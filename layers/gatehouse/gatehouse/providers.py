@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from gatehouse.asked_visitors import AskedVisitors
+from gatehouse.asking import Shared
 from gatehouse.auth_service import AuthService
 from gatehouse.circuit import Circuits
 from gatehouse.clock import Clock, Elapsed
@@ -34,6 +35,7 @@ from gatehouse.projects.model import (
 )
 from gatehouse.proofs import Means
 from gatehouse.published_keys import PublishedKeys
+from gatehouse.sealed_sharing import SealedSharing
 from gatehouse.stores.shared_answers import SharedAnswers
 from gatehouse.tokens import Ring
 from gatehouse.upstreams import Upstream
@@ -70,7 +72,7 @@ class Providers:
             return self._jwks(provider)
         if isinstance(provider, AnonymousProvider):
             return self._anonymous(provider, project, unique)
-        means = self._means(provider.set_headers)
+        means = self._means(provider.set_headers, self._kept, self._table_shared)
         if isinstance(provider, SessionProvider):
             return session(provider, unique, means)
         return api_key(provider, unique, means)
@@ -78,7 +80,7 @@ class Providers:
     def organizations(self, project: Project) -> Organizations:
         """Return what confirms organisations as *project* says."""
         where = project.organization or Organization()
-        return Organizations(where=where, means=self._means(where.headers))
+        return Organizations(where=where, means=self._means(where.headers, self._confirmed, self._shared))
 
     def _jwks(self, provider: JwksProvider) -> Credential:
         published = PublishedKeys(
@@ -89,17 +91,11 @@ class Providers:
     def _anonymous(self, provider: AnonymousProvider, project: Project, unique: str) -> Credential:
         if not provider.url:
             return anonymous(MintedVisitors(project.project, project.issuer, self.ring, provider.ttl, self.wall))
-        means = self._means(provider.set_headers)
+        means = self._means(provider.set_headers, Kept(self._elapsed), self._shared)
         return anonymous(AskedVisitors(provider=provider, name=unique, means=means))
 
-    def _means(self, set_headers: Mapping[str, Any]) -> Means:
-        return Means(
-            ask=self._ask,
-            kept=self._kept,
-            shared=self._shared,
-            told=told(set_headers, self.secrets),
-            wall=self.wall,
-        )
+    def _means(self, set_headers: Mapping[str, Any], kept: Kept, shared: Shared) -> Means:
+        return Means(ask=self._ask, kept=kept, shared=shared, told=told(set_headers, self.secrets), wall=self.wall)
 
     @cached_property
     def _elapsed(self) -> Elapsed:
@@ -120,8 +116,19 @@ class Providers:
 
     @cached_property
     def _kept(self) -> Kept:
+        """For sessions and API keys, alone: visitors and organisations come in any number and would push them out."""
         return Kept(self._elapsed)
 
     @cached_property
-    def _shared(self) -> SharedAnswers:
+    def _confirmed(self) -> Kept:
+        """For organisations, which owners of API keys can name as they like."""
+        return Kept(self._elapsed)
+
+    @cached_property
+    def _table_shared(self) -> SharedAnswers:
         return SharedAnswers(self.table, self.wall, self.monotonic)
+
+    @cached_property
+    def _shared(self) -> SealedSharing:
+        """For all but sessions and API keys, whose answers are sealed by the credential itself."""
+        return SealedSharing(self._table_shared, self.ring, self.wall)

@@ -25,7 +25,7 @@ MAY_BE_UNSET = {
     "routes": (2, frozenset({"upstream"})),
     "defaults": (1, frozenset({"upstream"})),
     "providers": (2, frozenset({"url", "token_url", "jwks_url", "issuer", "audience"})),
-    "organization": (1, frozenset({"session", "api_key"})),
+    "organization": (1, frozenset({"session", "api_key", "membership"})),
 }
 """Keys whose variable may be unset, by section, with how deep they are: the rules say where that matters."""
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")

@@ -87,6 +87,7 @@ class Organization:
 
     session: str | None = key(checks.service_with("organization"), None)
     api_key: str | None = key(checks.service_with("user"), None)
+    membership: str | None = key(checks.service_with("user"), "")
     headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
     cache: float = key(checks.keeping, 300.0)
 

@@ -140,6 +140,7 @@ def _organization(route: Route, project: Project, accepted: list[tuple[str, Prov
     kinds = {provider.type for _, provider in accepted} & {"session", "api_key"}
     if route.auth != "none" and not kinds:
         yield ("organization",), "sessions and API keys alone name organisations: accept one, or say organization: none"
-    for kind in sorted(kinds):
+    asked = kinds | ({"membership"} if "session" in kinds else set())
+    for kind in sorted(asked):
         if route.upstream and getattr(project.organization, kind) is None:
             yield ("organization",), f"the file's organization.{kind} has no address here: set what it names"

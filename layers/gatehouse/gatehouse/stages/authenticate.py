@@ -10,6 +10,9 @@ from gatehouse.clock import Clock
 from gatehouse.credentials import Credential
 from gatehouse.errors import MissingTokenError
 
+ANONYMOUS = "anonymous"
+"""The kind of identity that every visitor has."""
+
 UNTAKEN = "The Authorization header holds no credential that this route takes."
 
 
@@ -28,13 +31,16 @@ def authenticate(
     Args:
         credentials: what is looked for, in this order.
         required: whether somebody must be calling.
-        visitors: gives everybody else an identity, if there is such a thing on the route.
+        visitors: gives everybody else an identity, if there is such a thing on the route. Without it a visitor whom an
+            auth service knows as such (an anonymous session) counts as having no credential.
         missing: what callers without a credential are told.
     """
 
     async def authenticate(call: Call, forward: Handler) -> Reply:
         identity = await _proved(credentials, call)
-        if identity is None and "authorization" in call.headers:
+        if identity is not None and identity.kind == ANONYMOUS and visitors is None:
+            identity = None  # a visitor's session, where nobody asked for visitors: good, and nobody's
+        elif identity is None and "authorization" in call.headers:
             raise MissingTokenError(f"{UNTAKEN} {missing}")
         if identity is None and visitors is not None:
             identity = await visitors(call)
