@@ -16,9 +16,10 @@ from local.template import ROOT
 
 FOLDER = ROOT / "events"
 PLACES = (
-    "TOKEN", "EXPIRED_TOKEN", "GUEST_TOKEN", "LEAVING_TOKEN", "SERVICE_TOKEN", "PASSWORD", "BASE64_LOGIN",
+    "TOKEN", "EXPIRED_TOKEN", "GUEST_TOKEN", "LEAVING_TOKEN", "SERVICE_TOKEN", "ACCESS_TOKEN", "PASSWORD",
+    "BASE64_LOGIN",
 )  # fmt: skip
-"""LEAVING_TOKEN is a login of its own, for events that end it."""
+"""LEAVING_TOKEN is a login of its own, for events that end it; ACCESS_TOKEN is of the demo's issuer, not of ours."""
 
 
 def names() -> list[str]:

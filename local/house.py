@@ -70,10 +70,12 @@ class House:
     Args:
         bind: the address that the demo upstreams and the embedded stores listen on.
         projects: the folder of project files.
+        host: how the functions reach this machine.
     """
 
-    def __init__(self, bind: str = LOOPBACK, projects: Path | None = None) -> None:
+    def __init__(self, bind: str = LOOPBACK, projects: Path | None = None, host: str = LOOPBACK) -> None:
         self.bind = bind
+        self.host = host
         self.projects = projects or Path(os.environ.get("PROJECTS") or template.ROOT / "layers/config/projects")
         self.template = template.load()
         self.admin = _admin()
@@ -91,19 +93,18 @@ class House:
             session = boto3.Session("local", "local", region_name=CREDENTIALS["AWS_REGION"])
             stores.create(self.template, session, self._endpoint, self._ring)
             self._seed_admin(session)
+            self._introduce()
             self._running = starting.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
 
-    def environment(self, host: str = LOOPBACK) -> dict[str, str]:
-        """Return the functions' variables; *host* is how they reach this machine."""
+    def environment(self, host: str = "") -> dict[str, str]:
+        """Return the functions' variables; with *host*, as somebody has them who reaches this machine under that name."""
+        host = host or self.host
         demos = {name: f"http://{host}:{port}" for name, port in self._ports.items()}
         demos |= dict.fromkeys(self._texts, AUDIENCE)
-        # Which name an issuer has depends on who asks: its tokens and the project files must agree.
-        self.callers.issuer = os.environ.get("CF_ACCESS_URL") or demos.get("CF_ACCESS_URL", "")
-        self.callers.audience = os.environ.get("CF_ACCESS_AUD") or AUDIENCE
         given = {name: _reached(os.environ[name], host) for name in self.template.variables() if os.environ.get(name)}
         return {
             **self.template.environment(),
@@ -134,9 +135,16 @@ class House:
             "GUEST_TOKEN": grants.issue(ring, tokens, grants.guest_claims(tokens, guest_route), time.time()).token,
             "LEAVING_TOKEN": grants.issue(ring, tokens, claims, time.time()).token,
             "SERVICE_TOKEN": _service_token(ring),
+            "ACCESS_TOKEN": self.callers.access_token(),
             "PASSWORD": password,
             "BASE64_LOGIN": base64.b64encode(login.encode()).decode(),
         }
+
+    def _introduce(self) -> None:
+        """Tell the demo's issuer what the functions call it: they compare that with what its tokens say."""
+        told = self.environment()
+        self.callers.issuer = told.get("CF_ACCESS_URL", "")
+        self.callers.audience = told.get("CF_ACCESS_AUD", AUDIENCE)
 
     def _start_demo(self, running: ExitStack) -> None:
         """Start one demo service for each address in the project files that the environment does not have.

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from local import events
-from local.house import NEVER_REAL, PERSONAL, House, HouseError, forget_the_person
+from local.house import LOOPBACK, NEVER_REAL, PERSONAL, House, HouseError, forget_the_person
 from local.state import write
 from local.template import ROOT
 
@@ -131,14 +131,14 @@ def serve(verb: str, more: Sequence[str], environ: Mapping[str, str]) -> int:
     os.environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"
     forget_the_person()
     # All interfaces, since a container comes in through the engine's bridge and not through loopback.
-    with House(bind="0.0.0.0") as house:  # noqa: S104
-        write_variables(house.environment(host=host_name(environ)))
+    with House(bind="0.0.0.0", host=host_name(environ)) as house:  # noqa: S104
+        write_variables(house.environment())
         if verb == "start-api":
             username, password = house.admin
             print(f"gatehouse: the demo administrator is {username}, password {password}", flush=True)
         if verb == "invoke":
             more = [more[0], filled(more[1], house), *more[2:]]
-        endpoint = house.environment()["AWS_ENDPOINT_URL"]
+        endpoint = house.environment(host=LOOPBACK)["AWS_ENDPOINT_URL"]
         return run(command(verb, more, environ), sam_environment(endpoint, environ))
 
 

@@ -11,6 +11,7 @@ _ADDRESS = re.compile(
     r"\b(?:upstream|url|token_url|jwks_url|issuer|session|api_key|membership)[\"']?\s*:\s*[\"']?\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
 )
 _SECRET = re.compile(r"\$\{secret:([A-Za-z0-9_]+)\}")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.MULTILINE)
 
 
 def unset(folder: Path, environ: Mapping[str, str]) -> list[str]:
@@ -30,5 +31,4 @@ def secret_names(folder: Path) -> list[str]:
 
 def _found(folder: Path, form: re.Pattern[str]) -> set[str]:
     texts = (file.read_text(errors="replace") for file in [*folder.glob("*.yaml"), *folder.glob("*.yml")])
-    uncommented = ("\n".join(line.partition(" #")[0] for line in text.splitlines()) for text in texts)
-    return {name for text in uncommented for name in form.findall(text)}
+    return {name for text in texts for name in form.findall(_COMMENT.sub("", text))}

@@ -107,7 +107,7 @@ def stuck_url() -> Iterator[str]:
 @pytest.fixture(scope="package")
 def projects_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("projects")
-    for name in ("metacogna.yaml", "captionacc.yaml"):
+    for name in ("metacogna.yaml", "captionacc.yaml", "crow.yaml", "ai-proxy.yaml"):  # the last two on demo services
         (folder / name).write_text((ROOT / "layers/config/projects" / name).read_text())
     (folder / "lab.yaml").write_text(PROJECT)
     for name in ("spare-uvicorn", "spare-mangum"):  # projects whose tokens may all be revoked, each by one host's test

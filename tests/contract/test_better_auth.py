@@ -69,6 +69,7 @@ providers:
 organization:
   session: "${AUTH_SERVICE_URL}/organizations/by-auth-id/{organization}"
   api_key: "${AUTH_SERVICE_URL}/users/by-auth-id/{user}"
+  membership: "${AUTH_SERVICE_URL}/users/by-auth-id/{user}"
   headers: {X-API-Key: "${secret:SERVICE_API_KEY_ORG_SERVICE}"}
   cache: 5s
 defaults:
@@ -87,6 +88,7 @@ routes:
     auth: none
     cookies: true
   - {name: products, path: "/api/v{version}/products", upstream: "${LAB_URL}"}
+  - {name: mine, path: "/api/v{version}/mine", upstream: "${LAB_URL}", organization: none}
   - name: chat
     path: "/api/v{version}/chat"
     upstream: "${LAB_URL}"
@@ -427,3 +429,22 @@ def test_without_its_auth_server_nobody_passes_and_with_it_everybody_does_again(
     secure_crow.auth.wait()
     check_error(person.ask("GET", CHAT), 401, "INVALID_CREDENTIALS", "chat")  # it has forgotten everybody
     assert secure_crow.person().ask("GET", CHAT).status == 200
+
+
+def test_the_session_of_somebody_who_was_put_out_of_the_organization_is_refused(crow: Crow, wall: Wall):
+    owner, member = crow.person(), crow.person()
+    organization = owner.founds()
+    owner.takes_in(member)
+    member.does("/organization/set-active", organizationId=organization)
+    assert crow.passed(member.ask("GET", PRODUCTS))["x-user-id"] == member.user
+    owner.does("/organization/remove-member", memberIdOrEmail=member.email, organizationId=organization)
+    wall.pass_by()
+    # better-auth leaves the organisation active in that session, and looks at memberships only when one is chosen.
+    check_error(member.ask("GET", PRODUCTS), 403, "FORBIDDEN", "products")
+
+
+def test_a_session_that_better_auth_gave_a_visitor_is_not_one_of_a_user(crow: Crow):
+    visitor = Person(crow.send)
+    visitor.does("/sign-in/anonymous")
+    assert visitor.cookies
+    check_error(visitor.ask("GET", "/api/v1/mine/1"), 401, "MISSING_TOKEN", "mine")

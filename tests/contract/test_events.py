@@ -6,12 +6,14 @@ import base64
 import json
 import time
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import jwt
 import pytest
 
 from local import events
+from local.demo_callers import EMAIL
+from local.house import House
 from tests.contract.conftest import PASSWORD, SECRET, check_error, invoke
 from tests.contract.upstream import Lab
 
@@ -49,6 +51,19 @@ EXPECTED: dict[str, tuple[str, int, str | None]] = {
     "openapi": (TOKENS, 200, None),
     "captionacc-with-service-token": (PROXY, 200, None),
     "captionacc-with-login-token": (PROXY, 403, "INVALID_TOKEN"),
+    "crow-session": (PROXY, 200, None),
+    "crow-api-key": (PROXY, 200, None),
+    "crow-api-key-bearer": (PROXY, 200, None),
+    "crow-visitor": (PROXY, 200, None),
+    "crow-bad-session": (PROXY, 401, "INVALID_CREDENTIALS"),
+    "crow-no-credential": (PROXY, 401, "MISSING_TOKEN"),
+    "crow-no-organization": (PROXY, 403, "FORBIDDEN"),
+    "crow-public-health": (PROXY, 200, None),
+    "crow-webhook": (PROXY, 200, None),
+    "crow-preflight": (PROXY, 204, None),
+    "ai-access": (PROXY, 200, None),
+    "ai-without-token": (PROXY, 401, "MISSING_TOKEN"),
+    "ai-get": (PROXY, 405, "METHOD_NOT_ALLOWED"),
     "not-found": (PROXY, 404, "NOT_FOUND"),
     "root": (PROXY, 404, "NOT_FOUND"),
 }
@@ -73,8 +88,8 @@ def token(secret: str, *, lasts_s: int, **changes: Any) -> str:
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-def fillings(secret: str, password: str) -> dict[str, str]:
-    """Return what the events' places are filled with."""
+def fillings(secret: str, password: str, access_token: str = "") -> dict[str, str]:
+    """Return what the events' places are filled with; *access_token* is of the demo's issuer."""
     return {
         "TOKEN": token(secret, lasts_s=3600),
         "EXPIRED_TOKEN": token(secret, lasts_s=-3600),
@@ -83,6 +98,7 @@ def fillings(secret: str, password: str) -> dict[str, str]:
         "SERVICE_TOKEN": token(
             secret, lasts_s=3600, iss="gatehouse", aud="captionacc", project="captionacc", service="prefect", route=None
         ),
+        "ACCESS_TOKEN": access_token,
         "PASSWORD": password,
         "BASE64_LOGIN": base64.b64encode(json.dumps({"username": "ada", "password": password}).encode()).decode(),
     }
@@ -93,10 +109,10 @@ def test_every_event_has_an_expectation():
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_an_event_is_answered_as_expected(functions: dict[str, Any], name: str):
+def test_an_event_is_answered_as_expected(functions: dict[str, Any], house: House, name: str):
     function, status, code = EXPECTED[name]
     module = functions["functions/" + function.removesuffix("Function").lower()]
-    answer = invoke(module, events.load(name, fillings(SECRET, PASSWORD)))
+    answer = invoke(module, events.load(name, fillings(SECRET, PASSWORD, house.callers.access_token())))
     if code:
         check_error(answer, status, code)
     assert answer.status == status
@@ -120,3 +136,59 @@ def test_the_event_of_an_upload_arrives_as_bytes(functions: dict[str, Any], lab:
     assert invoke(functions["functions/proxy"], event).status == 200
     assert lab.last["body"] == bytes.fromhex("89504e470d0a1a0a00ff00fe80c3280d")
     assert lab.values("content-type") == ["image/png"]
+
+
+def seen_by_the_service(functions: dict[str, Any], name: str, **more: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """What crow's service saw of the event *name*, which a demo service echoes: all of it, and its headers by name."""
+    seen = invoke(functions["functions/proxy"], events.load(name, more)).json
+    return seen, dict(seen["headers"])
+
+
+@pytest.mark.parametrize("name", ["crow-session", "crow-api-key", "crow-api-key-bearer"])
+def test_crows_service_is_told_who_is_calling_and_sees_no_credential(functions: dict[str, Any], name: str):
+    seen, headers = seen_by_the_service(functions, name)
+    assert (seen["service"], seen["path"]) == ("PRODUCT_SERVICE_URL", "/api/v1/products/p-1")
+    token = jwt.decode(headers["authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+    assert (token["iss"], token["sub"]) == ("demo-auth", headers["x-user-id"])
+    assert UUID(headers["x-organization-id"])  # by the id that crow's services have for it, whatever the client said
+    assert headers["x-internal-key"]
+    assert "demo-session" not in str(seen)
+    assert "demo-key" not in str(seen)
+
+
+def test_crows_visitor_has_a_token_of_the_gateway_and_no_organization(functions: dict[str, Any]):
+    seen, headers = seen_by_the_service(functions, "crow-visitor")
+    assert (seen["service"], seen["path"], seen["body"]) == (
+        "CHAT_SERVICE_URL", "/api/v2/chat/messages", '{"text":"Hello"}',
+    )  # fmt: skip
+    assert headers["authorization"].startswith("Bearer eyJ")
+    assert "x-organization-id" not in headers
+
+
+def test_crows_webhook_arrives_as_it_was_signed_without_anybody_being_asked_who_calls(functions: dict[str, Any]):
+    seen, headers = seen_by_the_service(functions, "crow-webhook")
+    assert (seen["service"], seen["body"]) == ("BILLING_SERVICE_URL", '{"id":"evt_1","type":"invoice.paid"}')
+    assert headers["stripe-signature"] == "t=1795341600,v1=5257a869e7"
+    assert "authorization" not in headers
+
+
+def test_crows_preflight_lets_its_page_send_credentials(functions: dict[str, Any]):
+    answer = invoke(functions["functions/proxy"], events.load("crow-preflight", {}))
+    assert answer.get("access-control-allow-origin") == "https://app.crowai.dev"
+    assert answer.get("access-control-allow-credentials") == "true"
+    assert answer.get("vary") == "Origin"
+
+
+def test_the_language_model_is_told_who_asks_by_the_gateway_and_not_by_the_client(
+    functions: dict[str, Any], house: House
+):
+    event = events.load("ai-access", {"ACCESS_TOKEN": house.callers.access_token()})
+    answer = invoke(functions["functions/proxy"], event).json
+    assert answer["choices"][0]["message"]["content"].endswith(f'{{"user_id":"{EMAIL}"}}.')
+
+
+def test_a_method_that_the_model_does_not_take_is_answered_with_the_one_that_it_does(
+    functions: dict[str, Any], house: House
+):
+    event = events.load("ai-get", {"ACCESS_TOKEN": house.callers.access_token()})
+    assert invoke(functions["functions/proxy"], event).get("allow") == "POST"

@@ -248,6 +248,24 @@ def test_a_table_that_hangs_is_waited_for_no_longer_than_half_a_second(fake: Any
     assert len(call.asked) == MOST_AT_ONCE + 1
 
 
+def test_when_all_its_threads_are_busy_nobody_waits_for_one(fake: Any) -> None:
+    free = threading.Event()
+    call = fake(lambda: free.wait(5))
+    shared = SharedAnswers("t", FakeClock(), FakeClock())
+
+    async def work() -> None:
+        busy = [asyncio.ensure_future(shared.read(str(number))) for number in range(MOST_AT_ONCE)]
+        await asyncio.sleep(0)
+        reading = asyncio.ensure_future(shared.read("one more"))
+        await asyncio.sleep(0)
+        assert reading.done()
+        free.set()
+        await asyncio.gather(*busy)
+
+    run(work())
+    assert len(call.asked) == MOST_AT_ONCE
+
+
 def test_whoever_hangs_up_leaves_room_for_the_next(fake: Any) -> None:
     free = threading.Event()
     call = fake(lambda: free.wait(5))

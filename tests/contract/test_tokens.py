@@ -557,7 +557,9 @@ def test_the_description_names_every_address_and_the_projects(send: Send):
         (one.method, one.path) for one in openapi.OPERATIONS
     }
     order = described.json["components"]["schemas"]["TokenOrder"]
-    assert order["properties"]["project"]["enum"] == ["captionacc", "lab", "metacogna", "spare-mangum", "spare-uvicorn"]
+    assert order["properties"]["project"]["enum"] == [
+        "ai-proxy", "captionacc", "crow", "lab", "metacogna", "spare-mangum", "spare-uvicorn",
+    ]  # fmt: skip
     login = described.json["components"]["schemas"]["Login"]
     assert login["properties"]["project"]["anyOf"] == [{"type": "string", "enum": ["metacogna"]}, {"type": "null"}]
 

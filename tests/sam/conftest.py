@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from local.sam import ENVIRONMENT_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S, END_S = 60, 30
@@ -95,14 +98,25 @@ def api(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def invoke(tmp_path_factory):
-    """Call a function by its name with an event, in one container for all events."""
+def lambdas(tmp_path_factory):
+    """`sam local start-lambda`: its URL, and what its functions are told."""
     log = tmp_path_factory.mktemp("sam") / "start-lambda.log"
-    with (
-        serving("start-lambda", log) as url,
-        httpx.Client(base_url=f"{url}/2015-03-31/functions/", timeout=40) as client,
-    ):
+    with serving("start-lambda", log) as url:
+        yield url, json.loads(ENVIRONMENT_FILE.read_text(encoding="utf-8"))["Parameters"]
+
+
+@pytest.fixture(scope="session")
+def invoke(lambdas):
+    """Call a function by its name with an event, in one container for all events."""
+    with httpx.Client(base_url=f"{lambdas[0]}/2015-03-31/functions/", timeout=40) as client:
         yield lambda function, event: client.post(f"{function}/invocations", json=event).json()
+
+
+@pytest.fixture
+def access_token(lambdas):
+    """A token of the demo's issuer beside those functions: it alone has the key."""
+    port = lambdas[1]["CF_ACCESS_URL"].rpartition(":")[2]
+    return httpx.get(f"http://127.0.0.1:{port}/token").text.strip()
 
 
 @pytest.fixture(scope="session")

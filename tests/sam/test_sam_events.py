@@ -14,12 +14,18 @@ pytestmark = pytest.mark.container
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_an_event_is_answered_as_expected(invoke, admin, name):
+def test_an_event_is_answered_as_expected(invoke, admin, access_token, name):
     function, status, code = EXPECTED[name]
-    answer = invoke(function, events.load(name, fillings(JWT_SECRET, admin["password"])))
+    answer = invoke(function, events.load(name, fillings(JWT_SECRET, admin["password"], access_token)))
     assert answer["statusCode"] == status, answer
     if code:
         assert json.loads(answer["body"])["code"] == code
+
+
+def test_sam_local_invoke_fills_an_event_with_what_the_function_believes(local_sam, root):
+    ended = local_sam("invoke", "ProxyFunction", str(root / "events" / "ai-access.json"))
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1])["statusCode"] == 200, ended.stdout
 
 
 def test_sam_local_invoke_answers_an_event_file(local_sam, root):

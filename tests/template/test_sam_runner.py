@@ -40,10 +40,11 @@ class FakeHouse:
 
     admin = ("ada", "a password")
 
-    def __init__(self, bind):
-        self.bind = bind
+    def __init__(self, bind, host):
+        self.bind, self.host = bind, host
 
-    def environment(self, host="127.0.0.1"):
+    def environment(self, host=""):
+        host = host or self.host
         return {
             "AWS_ENDPOINT_URL": f"http://{host}:5000",
             "BUILD_SERVICE_URL": f"http://{host}:5001",

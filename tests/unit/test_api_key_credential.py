@@ -265,6 +265,9 @@ def test_the_key_itself_is_never_passed_on_even_if_the_answer_has_it(clock: Fake
     assert identity is not None
     assert identity.token == ""
     assert key not in repr(identity)
+    identity = prove(made(FakeService(valid(SAID, token=JWT)), clock, prefix="eyJ"), with_key(JWT))
+    assert identity is not None
+    assert identity.token == ""
 
 
 @pytest.mark.parametrize(

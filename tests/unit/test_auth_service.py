@@ -26,7 +26,7 @@ from gatehouse.upstreams import UnansweredError, Upstream
 from gatehouse.upstreams.buffered import BufferedUpstream
 from gatehouse.upstreams.streaming import StreamingUpstream
 from tests.unit.fakes import FakeClock, FakeUpstream, ok, run
-from tests.unit.scripted import Connection, Script, Scripted, keep_answering, serving
+from tests.unit.scripted import PATIENCE_S, Connection, Script, Scripted, keep_answering, serving
 
 URL = "http://auth.test/get-session?disableRefresh=true"
 GET = Question(method="GET", url=URL, headers=(("cookie", "s=1"),))
@@ -264,6 +264,16 @@ def test_both_attempts_share_the_time_of_one(clock: FakeClock, takes_s: float, s
         with pytest.raises(AuthUnavailableError):
             ask(upstream, clock)
     assert len(upstream.sent) == sent
+
+
+def test_a_stream_that_never_ends_is_left_when_time_is_up_whatever_its_client_does(clock: FakeClock) -> None:
+    async def endless() -> AsyncGenerator[bytes, None]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    upstream = FakeUpstream(Reply(status=200, headers=Headers(), body=endless()))
+    with pytest.raises(AuthUnavailableError):
+        run(asyncio.wait_for(AuthService(upstream, clock, timeout_s=0.1)(GET), PATIENCE_S))
 
 
 # -------------------------------------------------------------------------------------------------- dead services

@@ -115,7 +115,8 @@ def test_a_trial_whose_loop_is_gone_does_not_keep_it_open_for_ever(circuit: Circ
     assert is_open(circuit)
     clock.now += 0.001
     with circuit.attempt():
-        lost.__exit__(None, None, None)  # comes after all, and does not end the trial of somebody else
+        lost.__exit__(CutShortError, CutShortError(), None)  # ends after all, and not the trial of somebody else
+        assert is_open(circuit)
 
 
 def test_what_was_asked_before_it_opened_and_fails_late_opens_it_no_longer(circuit: Circuit, clock: FakeClock) -> None:

@@ -260,10 +260,10 @@ async def test_requests_that_come_meanwhile_make_no_failure_longer() -> None:
     """Each of them has more time than the one before; that alone is no reason to ask again at once."""
     world = World(FakeIssuer(DOWN))
     world.issuer.open.clear()
-    many = [
-        asyncio.create_task(world.is_unavailable(deadline=world.monotonic.now + 25 + number)) for number in range(9)
-    ]
-    await turns()
+    many = []
+    for number in range(9):
+        many.append(asyncio.create_task(world.is_unavailable(deadline=world.monotonic.now + 25 + number)))
+        await turns()
     world.issuer.open.set()
     assert all(await asyncio.gather(*many))
     assert world.issuer.times == 1
@@ -521,6 +521,28 @@ async def test_the_one_who_asks_goes_on_with_good_keys_before_its_time_is_up() -
     world.issuer.open.set()
     await turns()
     assert world.issuer.times == 2
+
+
+@pytest.mark.parametrize(("kid", "patience_s"), [("k1", 4.0), ("k2", 8.0)])
+def test_with_a_good_key_half_of_the_time_is_left_for_the_request(
+    kid: str, patience_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float | None] = []
+    wait = asyncio.wait
+
+    async def watched(tasks: Any, **options: Any) -> Any:
+        waited.append(options["timeout"])
+        return await wait(tasks, **options)
+
+    async def play() -> None:
+        world = World()
+        await world.has()
+        world.pass_(FRESH_S)
+        monkeypatch.setattr(asyncio, "wait", watched)
+        await world.has(kid, deadline=world.monotonic.now + 8)
+
+    run(play())
+    assert waited == [patience_s]
 
 
 @scenario

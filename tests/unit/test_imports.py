@@ -113,7 +113,7 @@ def below(names: set[str], *tops: str) -> set[str]:
 )
 def test_stages_and_credentials_know_nothing_of_what_puts_them_together(module: str) -> None:
     assert not below(
-        ours(module), "build", "kit", "settings", "web", "edge", "lambda_http", "stores", "accounts", "passwords"
+        ours(module), "build", "kit", "providers", "settings", "web", "edge", "lambda_http", "stores", "accounts", "passwords"
     )
 
 
@@ -148,6 +148,23 @@ def test_values_and_errors_are_at_the_bottom(module: str, may: set[str]) -> None
         "lambda_answer",
         "claims",
         "templates",
+        "addresses",
+        "asking",
+        "auth_answers",
+        "canonical",
+        "circuit",
+        "cookies",
+        "credentials_of",
+        "foreign_claims",
+        "foreign_keys",
+        "foreign_tokens",
+        "jwk_set",
+        "kept",
+        "memberships",
+        "named_secrets",
+        "published_keys",
+        "sealed",
+        "visitors",
     ],
 )
 def test_pure_modules_know_neither_stages_nor_hosts(module: str) -> None:

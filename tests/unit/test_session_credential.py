@@ -403,13 +403,9 @@ def test_five_hundred_at_once_with_one_cookie_are_one_question(clock: FakeClock)
 
 def test_sessions_are_told_apart_by_cookie_name_provider_and_address(clock: FakeClock) -> None:
     service, shared = FakeService(GOOD), FakeShared(clock)
-    one = made(service, clock, shared)
     same = means(service, clock, shared)
-    others = [
-        session(SessionProvider(type="session", cookie=NAME, url=URL), "other/session", same),
-        session(SessionProvider(type="session", cookie=NAME, url=URL + "&x"), "crow/session", same),
-    ]
-    for credential in (one, *others):
+    for name, url in (("crow/session", URL), ("other/session", URL), ("crow/session", URL + "&x")):
+        credential = session(SessionProvider(type="session", cookie=NAME, url=url), name, same)
         prove(credential, with_cookie("abc"))
         prove(credential, with_cookie("abd"))
         prove(credential, with_cookie("abc", TWIN))

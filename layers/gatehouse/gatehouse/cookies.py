@@ -17,7 +17,7 @@ _SPACE = " \t"
 class RepeatedCookieError(InvalidRequestError):
     """A cookie was sent twice, with two values: two servers could read it in two ways."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "") -> None:
         super().__init__(f"The cookie '{name}' was sent twice with different values. Clear the site's cookies.")
 
 

@@ -7,7 +7,7 @@ It is loaded when a route needs it; the library for foreign signatures, when one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -63,6 +63,7 @@ class Providers:
     table: str
     wall: Clock
     monotonic: Clock
+    _issuers: dict[object, ForeignKeys] = field(default_factory=dict, init=False)
 
     def credential(self, project: Project, name: str) -> Credential:
         """Return the way to prove who is calling that *project* calls *name*."""
@@ -83,10 +84,15 @@ class Providers:
         return Organizations(where=where, means=self._means(where.headers, self._confirmed, self._shared))
 
     def _jwks(self, provider: JwksProvider) -> Credential:
-        published = PublishedKeys(
-            provider.jwks_url or "", self._fetch, self._shared, self._elapsed, fresh_s=provider.cache
-        )
-        return jwks(provider, ForeignTokens(provider, ForeignKeys(published, provider.retry), self.wall))
+        return jwks(provider, ForeignTokens(provider, self._keys(provider), self.wall))
+
+    def _keys(self, provider: JwksProvider) -> ForeignKeys:
+        """Return the keys of the issuer of *provider*: one for all providers that ask the same for the same time."""
+        url, about = provider.jwks_url or "", (provider.jwks_url, provider.cache, provider.retry)
+        if about not in self._issuers:
+            published = PublishedKeys(url, self._fetch, self._shared, self._elapsed, fresh_s=provider.cache)
+            self._issuers[about] = ForeignKeys(published, provider.retry)
+        return self._issuers[about]
 
     def _anonymous(self, provider: AnonymousProvider, project: Project, unique: str) -> Credential:
         if not provider.url:

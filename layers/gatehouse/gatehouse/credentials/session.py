@@ -23,6 +23,8 @@ MOST_VALUE = 4096
 OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 _ORGANIZATION = ("activeOrganizationId", "active_organization_id")
 _UNTIL = ("expiresAt", "expires_at")
+_ANONYMOUS = ("isAnonymous", "is_anonymous")
+"""How an auth service says that the user is a visitor, who never showed anything (better-auth's anonymous plugin)."""
 
 
 def session(provider: SessionProvider, name: str, means: Means) -> Credential:
@@ -90,12 +92,14 @@ def proof_of(answer: Answer, cookie: str) -> Proof:
     if not subject:
         raise UnclearAnswerError("no user with an id")
     token = token_of(answer, document, cookie.partition("=")[2], str(said.get("token")))
+    visitor = any(user.get(name) for name in _ANONYMOUS)
     identity = Identity(
-        kind=ANONYMOUS if user.get("isAnonymous") is True else KIND,
+        kind=ANONYMOUS if visitor else KIND,
         subject=subject,
-        user=subject,
+        user="" if visitor else subject,
         organization=id_in(said, *_ORGANIZATION) or id_in(document, *_ORGANIZATION),
-        email=email_in(user),
+        email="" if visitor else email_in(user),
+        scopes=frozenset({ANONYMOUS}) if visitor else frozenset(),
         claims={**(token.claims if token else {}), "user": user},
         token=token.text if token else "",
     )

@@ -21,12 +21,16 @@ RESERVED = frozenset({"auth", ".well-known", "ping", "ready", "metrics"})
 """First segments of the paths that belong to the gateway's other functions."""
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+")
+_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
+"""RFC 3986 section 3.3."""
+_PLACE = re.compile(r"\{(?:organization|user)\}")
 name = matching(NAME, "a name of letters, digits, '_' and '-' (at most 64)")
 header = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", "the name of a header")
 cookie = matching(
     r"(?!__Secure-)[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}",
     "the name of a cookie, without __Secure- (its twin of that name counts as well)",
 )
+token_cookie = matching(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", "the name of a cookie")
 prefix = matching(r"[A-Za-z0-9._~-]{1,64}", "the beginning of keys, like crow_: letters, digits and . _ ~ -")
 path = matching(
     r"/|(?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~-]|\{version\})+)+",
@@ -128,30 +132,46 @@ def upstream(value: Any) -> str | None:
 
 def service(value: Any) -> str | None:
     """Take the address of a service that is asked about callers; None where the variable that holds it is not set."""
-    return None if value is None else _service(value, "")
+    if value is None:
+        return None
+    address = text(value)
+    _service(address)
+    return address
 
 
-def service_with(*names: str) -> Any:
-    """Return the check of such an address that has the places *names* in it, like `/users/{user}`."""
+def service_with(name: str) -> Any:
+    """Return the check of such an address with the place *name* in it, like `/users/{user}`, never in its host."""
 
     def check(value: Any) -> str | None:
-        return None if value is None else _service(value, "|".join(re.escape(f"{{{name}}}") for name in names))
+        if value is None:
+            return None
+        address = text(value)
+        host, path = _parted(address)
+        if f"{{{name}}}" not in path:
+            raise vol.Invalid(f"expected an address with {{{name}}} in its path or query")
+        _service(host + _PLACE.sub("x", path))
+        return address
 
     return check
 
 
-def _service(value: Any, places: str) -> str:
-    address = text(value)
-    bare = re.sub(places, "x", address) if places else address
-    if places and bare == address:
-        raise vol.Invalid(f"expected an address with {places.replace(chr(92), '')} in its path")
-    where, mark, query = bare.partition("?")
+def _parted(address: str) -> tuple[str, str]:
+    """Return what *address* says of the host, and the rest, from its first slash on."""
+    scheme, mark, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + mark + host, slash + path
+
+
+def _service(address: str) -> None:
+    where, mark, query = address.partition("?")
     upstream(where)
-    if "/" not in where.partition("://")[2]:
+    path = _parted(where)[1]
+    if not path:
         raise vol.Invalid(f"'{where}' has no path: write the whole address that is asked")
+    if not _PATH.fullmatch(path):
+        raise vol.Invalid(f"'{where}' has a path that no address can have; percent-encode what is special in it")
     if mark and not re.fullmatch(r"[A-Za-z0-9._~=&%-]*", query):
         raise vol.Invalid("the query of an address that is asked may hold letters, digits and . _ ~ = & % -")
-    return address
 
 
 def variable(value: Any) -> str | None:
@@ -160,13 +180,14 @@ def variable(value: Any) -> str | None:
 
 
 def audiences(value: Any) -> tuple[str, ...] | None:
-    """Take an audience or a list of them, as a tuple; None where the variable that holds it is not set."""
-    return None if value is None or value == [None] else tuple(one_or_more(text)(value))
+    """Take an audience or a list of them, as a tuple; None where the variable that holds one of them is not set."""
+    unset = value is None or (isinstance(value, list) and None in value)
+    return None if unset else tuple(one_or_more(text)(value))
 
 
 def keeping(value: Any) -> float:
-    """Take for how long an answer is kept: at most an hour, as seconds."""
-    return _between(value, 0, 3600, "1h")
+    """Take for how long an answer is kept: at most an hour, as seconds; `0s` for not at all."""
+    return 0.0 if value == "0s" else _between(value, 0, 3600, "1h")
 
 
 def keys_fresh(value: Any) -> float:

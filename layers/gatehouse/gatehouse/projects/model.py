@@ -101,7 +101,7 @@ class JwksProvider:
     audience: tuple[str, ...] | None = key(checks.audiences)
     jwks_url: str | None = key(checks.service)
     headers: tuple[str, ...] = key(listing(checks.header), ())
-    cookie: str = key(checks.cookie, "")
+    cookie: str = key(checks.token_cookie, "")
     require: tuple[str, ...] = key(listing(text), ())
     service_logins: Mapping[str, str] = key(mapping(text), {})
     cache: float = key(checks.keys_fresh, 3600.0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from gatehouse.hygiene import spelling
+from gatehouse.hygiene import HOP_BY_HOP, spelling
 from gatehouse.projects import header_rules
 from gatehouse.projects.document import Where
 from gatehouse.projects.model import (
@@ -21,7 +22,8 @@ from gatehouse.projects.model import (
 
 Finding = tuple[Where, str]
 _AUTHORIZATION = "Authorization"
-_NO_TOKEN = frozenset({"cookie", "host", "content-length", "content-type"})
+_NO_TOKEN = HOP_BY_HOP | {"cookie", "host", "content-length", "content-type", "x-request-id"}
+"""Headers that mean something else: they are read by others on the way, or written down."""
 VISITORS = "/anonymous"
 """How the audience of visitors' tokens ends: no other token may have such a one."""
 NEEDED: Mapping[type, tuple[str, ...]] = {
@@ -48,6 +50,20 @@ def within(project: Project) -> Iterator[Finding]:
             yield ("routes", number, *where), message
 
 
+def in_the_open(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield which keys of issuers would come unprotected: whoever changes them on the way could call as anybody.
+
+    On somebody's own machine, where `ENVIRONMENT` in *environ* is `local`, issuers are there as well.
+    """
+    if environ.get("ENVIRONMENT") == "local":
+        return
+    for name, provider in project.providers.items():
+        address = provider.jwks_url if isinstance(provider, JwksProvider) else None
+        if address is not None and urlsplit(address).scheme != "https":
+            advice = "write https:// (http:// counts only where ENVIRONMENT is local)"
+            yield ("providers", name, "jwks_url"), f"keys that come over plain http could be anybody's: {advice}"
+
+
 def _provider(provider: Provider) -> Iterator[Finding]:
     if isinstance(provider, JwksProvider):
         yield from _holding(provider.headers, _NO_TOKEN, "holds no token; name a header of its own, or use 'cookie'")
@@ -68,7 +84,11 @@ def _holding(names: tuple[str, ...], wrong: frozenset[str], advice: str) -> Iter
 
 def _said(headers: Mapping[str, Any], where: Where) -> Iterator[Finding]:
     """Yield what is wrong with *headers* that a service is told: it is asked before anybody knows who is calling."""
+    names: dict[str, str] = {}
     for name, value in headers.items():
+        first = names.setdefault(spelling(name), name)
+        if first != name:
+            yield (*where, name), f"'{first}' and '{name}' are one header to many servers; keep one of them"
         for message in header_rules.of_a_service(name, value):
             yield (*where, name), f"{name}: {message}"
 
@@ -94,34 +114,44 @@ def _order(route: Route, accepted: list[tuple[str, Provider]]) -> Iterator[Findi
         yield ("accept",), f"'{visitors[0]}' takes everybody: put it last"
     if len(visitors) > 1:
         yield ("accept",), f"'{visitors[0]}' takes everybody, so '{visitors[1]}' is never asked; keep one of them"
-    if visitors and route.auth == "none":
-        yield ("accept",), "nobody looks at credentials where auth is none"
 
 
 def _one_reader(route: Route, accepted: list[tuple[str, Provider]]) -> Iterator[Finding]:
     """Yield where two credentials would be read from one place: the first would refuse what the second is for."""
-    readers: dict[str, str] = {}
+    providers = dict(accepted)
+    readers: dict[str, list[str]] = {}
     for name in route.accept:
-        provider = dict(accepted).get(name)
-        for place in _places(name, provider):
-            first = readers.setdefault(place, name)
-            if first != name and not _leaves_others(dict(accepted).get(first), dict(accepted).get(name)):
-                advice = "put the one with a prefix first, or keep one"
-                yield ("accept",), f"'{first}' and '{name}' both read {place}; {advice}"
+        for place in dict.fromkeys(_places(name, providers.get(name))):
+            before = readers.setdefault(place, [])
+            for first in before:
+                advice = _advice(place, providers.get(first), providers.get(name))
+                if advice:
+                    yield ("accept",), f"'{first}' and '{name}' both read {place}; {advice}"
+            before.append(name)
 
 
-def _leaves_others(first: Provider | None, second: Provider | None) -> bool:
-    """Say whether *first*, asked before *second*, leaves bearers to it that are not its own."""
-    if not isinstance(first, ApiKeyProvider):
-        return False
-    return not (isinstance(second, ApiKeyProvider) and second.prefix.startswith(first.prefix))
+def _advice(place: str, first: Provider | None, second: Provider | None) -> str:
+    """Return what to do about *first*, asked before *second*, which reads the same *place*; empty if all is well.
+
+    Of bearers, an API key with a prefix leaves those to others that do not begin with it. Anywhere else whatever
+    stands there is taken for what the first of them looks for.
+    """
+    bearers = [one for one in (first, second) if isinstance(one, ApiKeyProvider)] if place == _AUTHORIZATION else []
+    if not bearers:
+        return "keep one, or have one of them elsewhere"
+    if len(bearers) == 1:
+        return "" if bearers[0] is first else "put the one with a prefix first, or keep one"
+    if not bearers[1].prefix.startswith(bearers[0].prefix):
+        return ""
+    return "put the one with the longer prefix first" if bearers[1].prefix != bearers[0].prefix else "keep one"
 
 
 def _places(name: str, provider: Provider | None) -> list[str]:
     if name == GATEWAY:
         return [_AUTHORIZATION]
     if isinstance(provider, JwksProvider):
-        return _fields(provider.headers or (() if provider.cookie else (_AUTHORIZATION,)))
+        cookie = [f"the cookie {provider.cookie}"] if provider.cookie else []
+        return _fields(provider.headers or (() if cookie else (_AUTHORIZATION,))) + cookie
     if isinstance(provider, ApiKeyProvider):
         return _fields((*provider.headers, *((_AUTHORIZATION,) if provider.bearer else ())))
     return [f"the cookie {provider.cookie}"] if isinstance(provider, SessionProvider) else []
