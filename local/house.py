@@ -101,7 +101,7 @@ class House:
         self._running.close()
 
     def environment(self, host: str = "") -> dict[str, str]:
-        """Return the functions' variables; with *host*, as somebody has them who reaches this machine under that name."""
+        """Return the functions' variables; with *host*, those of somebody who reaches this machine under that name."""
         host = host or self.host
         demos = {name: f"http://{host}:{port}" for name, port in self._ports.items()}
         demos |= dict.fromkeys(self._texts, AUDIENCE)

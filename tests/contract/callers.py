@@ -24,7 +24,7 @@ from gatehouse.build import gateway
 from gatehouse.edge import App
 from gatehouse.keyring import LiveKeyRing
 from gatehouse.kit import Kit
-from gatehouse.projects import load
+from gatehouse.projects import Projects, load
 from gatehouse.settings import read
 from local.servers import listen, served
 from tests.contract.conftest import SECRET, Answer, Send, invoke
@@ -326,6 +326,7 @@ class Gate:
         self._client = client
         self._folder = folder
         self._environ = {"ENVIRONMENT": "local", **environ}
+        self._loaded: dict[str, Projects] = {}
         self._kit = self._new_kit()
         self.renew()
 
@@ -342,10 +343,11 @@ class Gate:
             return text
 
         kit.__dict__["keys"] = LiveKeyRing(fetch, time.monotonic, ring=keys.parse(text))
-        projects = load(self._folder, {**self._environ, **environ}, secrets)
+        if str(environ) not in self._loaded:  # a tenth of a second for a file of many routes
+            self._loaded[str(environ)] = load(self._folder, {**self._environ, **environ}, secrets)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gatehouse.kit.time", SimpleNamespace(time=self.wall.time, monotonic=time.monotonic))
-            self._app = edge.application(gateway(projects, kit), most_bytes=1_000_000, close=kit.close)
+            self._app = edge.application(gateway(self._loaded[str(environ)], kit), most_bytes=1_000_000, close=kit.close)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self._app(scope, receive, send)

@@ -6,7 +6,7 @@ What to expect is a short model of the rules (docs/projects.md, "Who is calling"
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -162,7 +162,8 @@ def ours(secret: str = SECRET, *, ago_s: int = 0, **claims: Any) -> str:
 
 def theirs(issuer: str, private: Any = RSA_1, *, ago_s: int = 0, **claims: Any) -> str:
     now = int(time.time()) - ago_s
-    return token(private, iss=issuer, aud=["who"], sub="ada", iat=now, nbf=now, exp=now + 3600, **claims)
+    said = {"iss": issuer, "aud": ["who"], "sub": "ada", "iat": now, "nbf": now, "exp": now + 3600, **claims}
+    return token(private, **said)
 
 
 def bearer(text: str) -> tuple[tuple[str, str], ...]:
@@ -303,13 +304,19 @@ def is_visitors(authorization: str) -> bool:
     return claims["sub"].startswith("anonymous:") and claims["scopes"] == ["anonymous"]
 
 
+def secrets(fields: Iterable[tuple[str, str]]) -> list[str]:
+    """Return what nobody may read who did not send it: the values in *fields*, but for those that are words."""
+    values = [value.removeprefix("Bearer ").rpartition("=")[2] for _, value in fields]
+    return [value for value in values if len(value) >= len("crow_bad")]
+
+
 def outcome(gate: Gate, services: Services, path: str, *fields: tuple[str, str]) -> Outcome:
     answer = gate.send("GET", path, [*fields, *LIES])
     seen = told(services)
     if answer.status == 200:
         return answer.status, "", seen
     check_error(answer, answer.status, answer.json["code"], path.split("/")[1])
-    assert not [value for _, value in fields if value.rpartition("=")[2].encode() in answer.body]
+    assert not [secret for secret in secrets(fields) if secret.encode() in answer.body]
     return answer.status, answer.json["code"], seen
 
 
@@ -342,7 +349,7 @@ def test_every_credential_is_answered_by_the_rules_and_so_is_the_upstream_told(
     assert bool(services.asked) == bool({"access", *NAMING} & set(ACCEPTS[cell.accept]) and cell.auth != "public")
     logged = capsys.readouterr().out
     assert cell.name in logged
-    assert not [sent.name for sent in every for _, value in sent.fields if value.rpartition("=")[2] in logged]
+    assert not [secret for sent in every for secret in secrets(sent.fields) if secret in logged]
 
 
 @pytest.mark.parametrize("cell", REFUSED, ids=lambda cell: cell.name)
@@ -383,14 +390,14 @@ def test_what_comes_first_is_what_the_file_lists_first(gate: Gate, services: Ser
     assert services.auth.paths == ["POST /api-key/verify"] * 2
 
 
-@pytest.mark.parametrize("path", [*ANYWHERE, "/session-optional-none/x", "/anonymous-optional-none/x"])
 @pytest.mark.parametrize(
     "value", ["Basic YWRhOng=", "Bearer", "Bearer ", "", "crow_good", "Token x", "ApiKey crow_good", "Basic crow_good"]
 )
 def test_what_nobody_claims_in_authorization_is_nobody_and_never_a_visitor(
-    gate: Gate, services: Services, path: str, value: str
+    gate: Gate, services: Services, value: str
 ) -> None:
-    assert outcome(gate, services, path, ("Authorization", value)) == (401, "MISSING_TOKEN", None)
+    for path in (*ANYWHERE, "/session-optional-none/x", "/anonymous-optional-none/x"):
+        assert outcome(gate, services, path, ("Authorization", value)) == (401, "MISSING_TOKEN", None)
 
 
 def test_a_bearer_without_the_keys_prefix_is_left_to_the_gateways_own_tokens(gate: Gate, services: Services) -> None:

@@ -17,31 +17,7 @@ from gatehouse.projects.load import MOST_BYTES
 from gatehouse.projects.model import Cors, Project, Route
 from gatehouse.routes import pattern
 from tests.unit.fakes import metacogna, the_metacogna, write
-
-TOKENS = {"issuer": "i", "audience": "a", "elevated": ["AUTH"]}
-ROUTE = {"name": "A", "path": "/a", "upstream": "http://a.test", "auth": "none"}
-
-
-def a_file(*, route: dict[str, Any] | None = None, **changes: Any) -> str:
-    """A project file that is right, but for the changes."""
-    whole = {"project": "demo", "routes": [{**ROUTE, **(route or {})}], **changes}
-    return yaml.safe_dump({name: value for name, value in whole.items() if value is not None}, sort_keys=False)
-
-
-def loaded(folder: Path, text: str, environ: dict[str, str] | None = None) -> Project:
-    (project,) = load(write(folder, text), environ or {}).all
-    return project
-
-
-def problems(folder: Path, text: str, environ: dict[str, str] | None = None) -> list[Problem]:
-    with pytest.raises(ProjectFileError) as caught:
-        load(write(folder, text), environ or {})
-    return caught.value.problems
-
-
-def said(folder: Path, text: str, environ: dict[str, str] | None = None) -> str:
-    return "\n".join(f"{problem.line}: {problem.message}" for problem in problems(folder, text, environ))
-
+from tests.unit.project_files import ROUTE, TOKENS, a_file, loaded, problems, said
 
 # ----------------------------------------------------------------------------------------------- files that are right
 

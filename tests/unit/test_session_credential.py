@@ -273,17 +273,23 @@ def test_whatever_json_comes_is_somebody_nobody_or_no_answer(document: Any) -> N
         identity = proved(answer(document))
     except (RejectedCredentialError, AuthUnavailableError):
         return
-    assert identity.user == str(document["user"]["id"])
-    assert identity.user.isprintable()
+    assert identity.subject == str(document["user"]["id"])
+    assert identity.subject.isprintable()
 
 
-@pytest.mark.parametrize(("said", "visitor"), [(True, True), (False, False), (None, False), ("yes", False), (1, False)])
-def test_a_session_of_somebody_who_has_not_signed_in_proves_nothing(clock: FakeClock, said: Any, visitor: bool) -> None:
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [(True, "anonymous"), (1, "anonymous"), ("yes", "anonymous"), (False, "session"), (None, "session"), (0, "session")],
+)
+def test_a_session_of_somebody_who_has_not_signed_in_is_a_visitors(clock: FakeClock, said: Any, kind: str) -> None:
     """Anybody gets one where the auth service has anonymous sign-in: it must open no route that needs a login."""
-    document = {**SESSION, "user": {"id": "u1", "isAnonymous": said}}
+    document = {**SESSION, "user": {"id": "u1", "isAnonymous": said, "email": "made-up@example.com"}}
     service, shared = FakeService(answer(document, ("set-auth-jwt", JWT))), FakeShared(clock)
     for _ in range(2):
-        assert (prove(made(service, clock, shared)) is None) == visitor
+        identity = prove(made(service, clock, shared))
+        assert identity is not None
+        assert (identity.kind, identity.subject, identity.token) == (kind, "u1", JWT)
+        assert (identity.user, identity.email) == (("u1", "made-up@example.com") if kind == "session" else ("", ""))
     assert len(service.asked) == 1
 
 

@@ -738,6 +738,26 @@ def test_an_upstream_is_hung_up_on_when_the_reader_of_its_stream_goes_away() -> 
     assert ended == [True]
 
 
+def test_a_stream_that_nobody_began_to_read_is_closed_all_the_same() -> None:
+    ended: list[bool] = []
+
+    def script(connection: Connection) -> None:
+        connection.read()
+        connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        ended.append(connection.wait_for_end())
+
+    async def work(server: Scripted) -> None:
+        async with client(StreamingUpstream) as upstream:
+            reply = await upstream.send(outbound(server.address + "/"))
+            assert not isinstance(reply.body, bytes)
+            await reply.body.aclose()
+            await asyncio.to_thread(server.wait_closed)
+
+    with serving(script) as server:
+        run(work(server))
+    assert ended == [True]
+
+
 def test_an_answer_that_never_ends_its_head_is_bounded(make: Callable[[], Upstream]) -> None:
     def script(connection: Connection) -> None:
         connection.read()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gatehouse.cookies import cookies
 from gatehouse.errors import MissingTokenError
 from gatehouse.headers import Headers
@@ -75,9 +77,18 @@ def is_there(headers: Headers, provider: Provider) -> bool:
         return bool(sent & {provider.cookie, f"__Secure-{provider.cookie}"})
     if any(name.lower() in headers for name in provider.headers):
         return True
-    bearer = headers.get("authorization")
     if isinstance(provider, ApiKeyProvider):
-        return provider.bearer and bearer.lower().startswith(f"bearer {provider.prefix}".lower())
-    return provider.cookie in {name for name, _ in cookies(headers)} or bool(
-        bearer and not provider.headers and not provider.cookie
-    )
+        return provider.bearer and any(map(_begins(provider.prefix), headers.get_all("authorization")))
+    if provider.headers or provider.cookie:
+        return provider.cookie in sent
+    return "authorization" in headers
+
+
+def _begins(prefix: str) -> Callable[[str], bool]:
+    """Return what says whether the value of an Authorization header is a bearer token that begins with *prefix*."""
+
+    def begins(value: str) -> bool:
+        scheme, _, token = value.partition(" ")
+        return scheme.lower() == "bearer" and token.strip(" ").startswith(prefix)
+
+    return begins

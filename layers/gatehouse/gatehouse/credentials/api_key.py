@@ -136,8 +136,6 @@ def _refusal(answer: Answer, document: Mapping[str, Any]) -> Proof:
         raise RateLimitedError(retry_after_s=_wait_s(answer, said))
     if said.get("code") == UNKNOWN and isinstance(said.get("message"), dict):
         raise UnclearAnswerError("a refusal for a failure of its own")
-    if not isinstance(said.get("message", ""), str | None):
-        raise UnclearAnswerError("an error that is none of words")  # better-auth's, where its own store failed
     if document.get("valid") is False or answer.status in REFUSALS:
         return NOBODY
     raise UnclearAnswerError(f"status {answer.status}")

@@ -30,8 +30,8 @@ _ANONYMOUS = ("isAnonymous", "is_anonymous")
 def session(provider: SessionProvider, name: str, means: Means) -> Credential:
     """Return the credential that *provider* describes, whose `url` is known.
 
-    A session that the service gave to somebody who has not signed in (`isAnonymous`) proves nothing: anybody gets one.
-    Whoever has such a session is a visitor where the route takes visitors, and nobody elsewhere.
+    A session that the service gave to somebody who has not signed in (`isAnonymous`) proves a visitor: anybody gets one.
+    `stages.authenticate` lets such a one on where the route takes visitors, and knows nobody elsewhere.
 
     Args:
         provider: the cookie's name, and where it is asked about.
@@ -48,8 +48,7 @@ def session(provider: SessionProvider, name: str, means: Means) -> Credential:
         def question() -> Question:
             return Question(method="GET", url=witness.url, headers=(("cookie", cookie),))
 
-        identity = await witness.identity(call, cookie, question, lambda answer: proof_of(answer, cookie))
-        return None if identity.kind == ANONYMOUS else identity
+        return await witness.identity(call, cookie, question, lambda answer: proof_of(answer, cookie))
 
     return prove
 

@@ -107,11 +107,14 @@ async def _whole(response: aiohttp.ClientResponse) -> Body:
     length = response.content_length
     if response.method == "HEAD" or (length is not None and length <= WHOLE_BYTES):
         return await response.read()
-    return _stream(response)
+    stream = _stream(response)
+    await anext(stream)  # begun, so that closing it closes the response also if nobody reads it
+    return stream
 
 
 async def _stream(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
     try:
+        yield b""
         async for chunk in response.content.iter_any():
             yield chunk
     finally:
