@@ -11,11 +11,23 @@ import pytest
 
 from gatehouse import lambda_http
 from gatehouse.stores import aws_json
-from tests.cheaper import the_stand_ins_are_not_measured, what_boto3_knows_of_aws_is_read_once
+from tests.cheaper import (
+    a_transaction_of_moto_does_not_copy_its_table_to_the_bottom,
+    moto_answers_with_rows_as_it_keeps_them,
+    the_stand_ins_are_not_measured,
+    what_boto3_knows_of_aws_is_read_once,
+)
 from tests.ministack import ministack
 from tests.moto_server import moto_server
 
-__all__ = ["ministack", "moto_server", "the_stand_ins_are_not_measured", "what_boto3_knows_of_aws_is_read_once"]
+__all__ = [
+    "a_transaction_of_moto_does_not_copy_its_table_to_the_bottom",
+    "ministack",
+    "moto_answers_with_rows_as_it_keeps_them",
+    "moto_server",
+    "the_stand_ins_are_not_measured",
+    "what_boto3_knows_of_aws_is_read_once",
+]
 
 # Apart from what a person's own `make run` keeps in `.gatehouse/`, and from what another worker's tests make up.
 # Here, and not in a fixture, since `local.state` looks for it as soon as it is imported.

@@ -18,7 +18,8 @@ from tests.contract.test_who_is_calling import HEAD, theirs
 from tests.unit.fakes import write
 
 TIMEOUT_S, MORE_S = 0.5, 1.5
-"""How long finding out who is calling may take here, and how late a busy machine may be: less than anything else waits."""
+"""How long finding out who is calling may take here, and how much later a busy machine may answer: before the 3 s that
+a question may take where the route has the time."""
 CACHE_S = 30
 ROUTES = """
   - {name: lenient, path: /lenient, accept: [access, session, api_key, anonymous], auth: optional, organization: none}
@@ -26,7 +27,7 @@ ROUTES = """
   - {name: named, path: /named, accept: [session, api_key, anonymous], auth: optional, organization: optional}
   - {name: free, path: /free, accept: [session], organization: none, public: ["GET /health"]}
 """
-PROJECT = HEAD.replace("timeout: 5s", "timeout: 500ms") + ROUTES
+PROJECT = HEAD.replace("timeout: 5s", "timeout: 500ms").replace("require:", "retry: []\n    require:") + ROUTES
 Fields = list[tuple[str, str]]
 
 
@@ -69,7 +70,7 @@ def gate(host: Gate, services: Services) -> Iterator[Gate]:
 
 
 def check_closed(answer: Answer, services: Services) -> None:
-    """Hold *answer* to: it cannot be said now who is calling, so the upstream saw nothing and nobody learns anything."""
+    """Hold *answer* to: who is calling cannot be said now, so the upstream saw nothing and nobody learns anything."""
     check_error(answer, 503, "AUTH_UNAVAILABLE")
     assert services.upstream.seen == []
     told = answer.body.decode() + str(answer.headers)

@@ -188,8 +188,8 @@ def credentials(issuer: str) -> list[Sent]:
     def api_key(name: str, value: str, refusal: tuple[int, str] = (0, ""), **true: str) -> Sent:
         return Sent(name, "api_key", (("X-API-Key", value),), refusal, **true)
 
-    ada = {"user": ADA, "token": upstream_token(ADA)}
-    kim = {"user": KIM, "token": upstream_token(KIM)}
+    ada: Any = {"user": ADA, "token": upstream_token(ADA)}
+    kim: Any = {"user": KIM, "token": upstream_token(KIM)}
     return [
         Sent("nothing"),
         Sent("a good token", "gateway", bearer(own), user="ada"),
@@ -301,7 +301,7 @@ def is_visitors(authorization: str) -> bool:
     claims = jwt.decode(authorization.removeprefix("Bearer "), options={"verify_signature": False})
     if claims.get("aud") != "who/anonymous":
         return False
-    return claims["sub"].startswith("anonymous:") and claims["scopes"] == ["anonymous"]
+    return bool(claims["sub"].startswith("anonymous:") and claims["scopes"] == ["anonymous"])
 
 
 def secrets(fields: Iterable[tuple[str, str]]) -> list[str]:
@@ -584,9 +584,7 @@ def every_answer(gate: Gate, services: Services, origin: str) -> Iterator[tuple[
 
 
 @pytest.mark.parametrize("origin", [APP, *LOCAL])
-def test_a_page_that_is_let_in_reads_every_answer_with_its_cookies(
-    gate: Gate, services: Services, origin: str
-) -> None:
+def test_a_page_that_is_let_in_reads_every_answer_with_its_cookies(gate: Gate, services: Services, origin: str) -> None:
     for status, answer in every_answer(gate, services, origin):
         assert answer.status == status
         assert answer.all("access-control-allow-origin") == [origin]

@@ -181,8 +181,9 @@ def variable(value: Any) -> str | None:
 
 def audiences(value: Any) -> tuple[str, ...] | None:
     """Take an audience or a list of them, as a tuple; None where the variable that holds one of them is not set."""
-    unset = value is None or (isinstance(value, list) and None in value)
-    return None if unset else tuple(one_or_more(text)(value))
+    if value is None or (isinstance(value, list) and None in value):
+        return None
+    return tuple(listing(text, least=1)(value if isinstance(value, list) else [text(value)]))
 
 
 def keeping(value: Any) -> float:
