@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import Loader
 from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models.dynamo_type import Item, LimitedSizeDict
 from moto.dynamodb.models.table import Table
@@ -40,13 +39,18 @@ def the_stand_ins_are_not_measured() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def what_boto3_knows_of_aws_is_read_once() -> Iterator[None]:
-    """Keep the descriptions of AWS that each new session of boto3 would read anew: 100 ms, hundreds of times.
+    """Keep the descriptions of AWS that each new session of boto3 would look for and read anew: 100 ms, hundreds of times.
 
     The clients of one session share them in the same way.
     """
-    read = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+    start, kept = Loader.__init__, defaultdict[Any, dict[Any, Any]](dict)
+
+    def started(loader: Loader, extra_search_paths: list[str] | None = None, **options: Any) -> None:
+        start(loader, extra_search_paths=extra_search_paths, **options)
+        loader._cache = kept[tuple(extra_search_paths or ())]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        patch.setattr(Loader, "__init__", started)
         yield
 
 

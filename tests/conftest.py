@@ -44,4 +44,12 @@ def _close_the_loop_of_lambda() -> Iterator[None]:
     yield
     lambda_http.event_loop().close()
     aws_json.close()
+    gc.unfreeze()
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_there_before_a_file_is_not_its_garbage() -> None:
+    """A test that collects garbage, to see what it left open, does not look through a million old objects for it."""
+    gc.collect()
+    gc.freeze()

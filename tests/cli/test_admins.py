@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gatehouse import passwords
-from gatehouse.cli import gate, new_passwords
+from gatehouse.cli import gate, hidden, new_passwords
 from gatehouse.stores.revocation_log import RevocationLog
 from tests.cli.conftest import NEW, NEWER, Run, audit_lines
 
@@ -109,7 +109,7 @@ def test_without_a_terminal_the_way_out_is_said(cli: Run, monkeypatch: pytest.Mo
     import typer
 
     def seen(*_: object, **__: object) -> str:
-        raise new_passwords.GetPassWarning
+        raise hidden.GetPassWarning
 
     monkeypatch.setattr(typer, "prompt", seen)
     result = cli("admin", "add", "hopper")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,12 @@ def test_files_that_cannot_be_read_are_named_and_the_others_are_read(cli: Run, t
     projects(tmp_path, PROJECT.format(name="NEW_KEY"))
     (tmp_path / "broken.yaml").write_text("a: [")
     (tmp_path / "latin.yml").write_bytes(b"a: \xff")
-    (tmp_path / "endless.yaml").write_text("#" * 300_000)
+    (tmp_path / "endless.yaml").write_text(PROJECT.format(name="TOO_LONG") + "#" * 262_144)
     result = cli("secrets", "list", "--projects", str(tmp_path))
     for name in ("broken.yaml", "latin.yml", "endless.yaml"):
         assert f"{tmp_path / name} cannot be read" in result.stderr
     assert "NEW_KEY" in result.stdout
+    assert "TOO_LONG" not in result.stdout
     assert len(json.loads(cli("secrets", "list", "--json", "--projects", str(tmp_path)).stdout)["unread"]) == 3
 
 
@@ -269,10 +271,13 @@ def test_where_files_cannot_be_read_nobody_says_that_none_names_it(cli: Run, tmp
 
 def test_without_a_terminal_the_way_out_is_said(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def seen(*_: object, **__: object) -> str:
-        raise hidden.GetPassWarning
+        warnings.warn("it is seen", hidden.GetPassWarning, stacklevel=1)
+        return VALUE
 
     monkeypatch.setattr(typer, "prompt", seen)
-    result = cli("secrets", "set", KEY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = cli("secrets", "set", KEY)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "say --stdin" in result.stderr
 

@@ -67,7 +67,7 @@ def test_what_is_kept_is_what_was_said_and_never_the_token(cli: Run) -> None:
         (["--metadata", json.dumps({"a": "x" * 2048})], 2, "more than 2048 bytes"),
         (["--description", "x" * 513], 2, "at most 512"),
         (["--description", "\udcff"], 2, "UTF-8"),
-        (["--project", "nope"], 1, "There is: captionacc, metacogna"),
+        (["--project", "nope"], 1, "There is: ai-proxy, captionacc, crow, metacogna"),
         (["--service", "a b"], 1, "A service is a name"),
         (["--projects", "/nowhere"], 2, "there is no folder /nowhere"),
     ],
@@ -214,7 +214,7 @@ def test_everything_before_a_moment_has_the_shape_that_the_http_address_gives(cl
     [
         (["--reason", "x"], 2, "--subject, --project, or both"),
         (["--subject", "ada"], 2, "--reason"),
-        (["--project", "nope", "--reason", "x"], 1, "there is captionacc, metacogna"),
+        (["--project", "nope", "--reason", "x"], 1, "there is ai-proxy, captionacc, crow, metacogna"),
         (["--subject", "ada", "--reason", "x", "--before", "yesterday"], 2, "like 2026-11-22T10:00:00Z"),
         (["--subject", "ada", "--reason", "x", "--before", "2026-01-01T00:00:00"], 2, "needs its offset"),
         (["--subject", "ada", "--reason", "x", "--before", "2999-01-01T00:00:00Z"], 1, "lies in the future"),

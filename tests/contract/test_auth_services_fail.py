@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from gatehouse.circuit import MOST_FAILURES, OPEN_S
 from local.servers import served
 from tests.contract import callers
 from tests.contract.callers import COOKIE, HOSTS, SLOW, TROUBLES, Double, Gate, Services, address, closed_port
 from tests.contract.conftest import Answer, check_error
 from tests.contract.test_who_is_calling import HEAD, theirs
 from tests.unit.fakes import write
+from tests.unit.scripted import Connection, serving
 
 TIMEOUT_S, MORE_S = 0.5, 1.5
 """How long finding out who is calling may take here, and how much later a busy machine may answer: before the 3 s that
 a question may take where the route has the time."""
 CACHE_S = 30
+FAILURES, LEFT_ALONE_S = 3, 5.0
+"""So often may a service fail in a row, and so long is nobody sent to it then."""
 ROUTES = """
   - {name: lenient, path: /lenient, accept: [access, session, api_key, anonymous], auth: optional, organization: none}
   - {name: required, path: /required, accept: [access, session, api_key], organization: none}
@@ -115,6 +117,24 @@ def test_a_service_in_trouble_lets_nobody_through_and_makes_nobody_a_visitor(
     assert not [asked for asked in double.asked if asked.method == "POST"][1:]
 
 
+@pytest.mark.parametrize(
+    "says", [b"", b"\x16\x03\x01\x02", b"HTTP/1.1 200 OK\r\nContent-Le"], ids=["nothing", "TLS", "half"]
+)
+def test_a_service_that_hangs_up_lets_nobody_through_and_is_asked_of_a_key_once(
+    gate: Gate, services: Services, says: bytes
+) -> None:
+    def hang_up(connection: Connection) -> None:
+        connection.read()
+        connection.say(says)
+
+    with serving(hang_up) as server:
+        gate.renew(AUTH_SERVICE_URL=server.address)
+        check_closed(gate.send("GET", "/lenient/x", api_key()), services)
+        check_closed(gate.send("GET", "/lenient/x", session()), services)
+    asked = [received.line.split(" ")[0] for received in server.received]
+    assert asked == ["POST", "GET", *(["GET"] if not says else [])]
+
+
 @pytest.mark.parametrize("path", ["/lenient/x", "/required/x"])
 @pytest.mark.parametrize("who", ["AUTH_SERVICE_URL", "ISSUER_URL"])
 def test_a_service_that_is_not_there_lets_nobody_through(gate: Gate, services: Services, path: str, who: str) -> None:
@@ -195,30 +215,30 @@ def test_no_failure_is_kept(gate: Gate, services: Services) -> None:
 def break_down(gate: Gate, services: Services) -> None:
     """Have the auth service fail as often as it takes, each time asked by somebody else."""
     services.auth.trouble = "500"
-    for number in range(MOST_FAILURES):
+    for number in range(FAILURES):
         check_closed(gate.send("GET", "/lenient/x", session(f"somebody-{number}")), services)
-    assert len(services.auth.asked) == MOST_FAILURES
+    assert len(services.auth.asked) == FAILURES
 
 
 def test_a_dead_service_is_left_alone_for_a_few_seconds_then_tried_once_and_believed_when_it_is_back(
     gate: Gate, services: Services
 ) -> None:
     break_down(gate, services)
-    for elapsed_s in (0, OPEN_S - 0.5):
+    for elapsed_s in (0, LEFT_ALONE_S - 0.5):
         gate.wall.ahead_s = elapsed_s
         for fields in (session(), session("somebody"), api_key()):
             check_closed(gate.send("GET", "/lenient/x", fields), services)
-    assert len(services.auth.asked) == MOST_FAILURES
-    gate.wall.ahead_s = OPEN_S
+    assert len(services.auth.asked) == FAILURES
+    gate.wall.ahead_s = LEFT_ALONE_S
     for _ in range(3):
         check_closed(gate.send("GET", "/lenient/x", session()), services)
-    assert len(services.auth.asked) == MOST_FAILURES + 1
+    assert len(services.auth.asked) == FAILURES + 1
     services.auth.trouble = ""
     check_closed(gate.send("GET", "/lenient/x", session()), services)
-    gate.wall.ahead_s = 2 * OPEN_S + 1
+    gate.wall.ahead_s = 2 * LEFT_ALONE_S + 1
     for fields in (session(), api_key(), session("another-session")):
         check_passes(gate, "/lenient/x", fields)
-    assert len(services.auth.asked) == MOST_FAILURES + 4
+    assert len(services.auth.asked) == FAILURES + 4
 
 
 def test_other_services_are_asked_while_one_is_left_alone(gate: Gate, services: Services) -> None:
@@ -229,26 +249,26 @@ def test_other_services_are_asked_while_one_is_left_alone(gate: Gate, services: 
     check_passes(gate, "/named/x", session())
     check_passes(gate, "/lenient/x", [])
     assert (len(services.issuer.asked), len(services.organizations.asked)) == (1, 1)
-    assert len(services.auth.asked) == MOST_FAILURES
+    assert len(services.auth.asked) == FAILURES
 
 
 def test_an_answer_in_between_and_a_refusal_too_starts_the_count_anew(gate: Gate, services: Services) -> None:
     for number in range(3):
         services.auth.trouble = "500"
-        for _ in range(MOST_FAILURES - 1):
+        for _ in range(FAILURES - 1):
             check_closed(gate.send("GET", "/lenient/x", session()), services)
         services.auth.trouble = ""
         check_error(gate.send("GET", "/lenient/x", session(f"nobodys-{number}")), 401, "INVALID_CREDENTIALS")
-    assert len(services.auth.asked) == 3 * MOST_FAILURES
+    assert len(services.auth.asked) == 3 * FAILURES
 
 
 def test_a_service_that_comes_back_to_its_port_is_found_there(gate: Gate, services: Services) -> None:
     with closed_port() as port, ExitStack() as running:
         gate.renew(AUTH_SERVICE_URL=address(port.getsockname()[1]))
-        for _ in range(MOST_FAILURES):
+        for _ in range(FAILURES):
             check_closed(gate.send("GET", "/lenient/x", session()), services)
         port.listen()
         running.enter_context(served(services.auth, [port]))
         check_closed(gate.send("GET", "/lenient/x", session()), services)
-        gate.wall.pass_by(OPEN_S)
+        gate.wall.pass_by(LEFT_ALONE_S)
         check_passes(gate, "/lenient/x", session())

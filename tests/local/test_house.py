@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import boto3
+import jwt
 import pytest
 
 from local import template
@@ -63,6 +65,27 @@ def test_a_container_is_told_how_to_reach_this_machine(house: House):
     assert told["AWS_ENDPOINT_URL"].startswith("http://host.docker.internal:")
     assert told["BUILD_SERVICE_URL"].startswith("http://host.docker.internal:")
     assert told["ENVIRONMENT"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("given", "issuer"),
+    [
+        ({}, r"http://the-host:\d+"),
+        ({"CF_ACCESS_URL": "http://localhost:7", "CF_ACCESS_AUD": "mine"}, "http://the-host:7"),
+    ],
+)
+def test_access_tokens_say_what_functions_in_a_container_call_their_issuer(
+    house: House, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], issuer: str
+):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", house.environment()["AWS_ENDPOINT_URL"])
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with House(host="the-host") as inside:
+        inside.environment(host="127.0.0.1")  # whoever else asks meanwhile
+        said = jwt.decode(inside.fillings()["ACCESS_TOKEN"], options={"verify_signature": False})
+        told = inside.environment()
+    assert re.fullmatch(issuer, said["iss"])
+    assert (said["iss"], said["aud"]) == (told["CF_ACCESS_URL"], [told["CF_ACCESS_AUD"]])
 
 
 def test_every_variable_of_the_template_has_a_value(house: House):

@@ -87,10 +87,25 @@ def status_of(url: str, token: str) -> str:
 
 
 def test_the_three_printed_commands_work_as_they_are_pasted(run: Run):
-    login, guest, protected = (json.loads(shell(command)) for command in run.commands)
+    login, guest, protected = (json.loads(shell(command)) for command in run.commands[:3])
     assert login["user"] == {"username": "ada", "role": "admin"}
     assert guest["route"] == "BUILD"
     assert (protected["service"], protected["path"], protected["query"]) == ("BUILD_SERVICE_URL", "/hello", "x=1")
+
+
+def test_each_other_kind_of_credential_has_a_command_that_works_as_it_is_pasted(run: Run):
+    model, session, key, visitor = (json.loads(shell(command)) for command in run.commands[3:])
+    assert '{"user_id":"ada@example.com"}' in model["choices"][0]["message"]["content"]
+    for seen in (session, key):
+        told = dict(seen["headers"])
+        assert (seen["service"], told["x-user-id"]) == ("PRODUCT_SERVICE_URL", "demo-user")
+        assert told["x-organization-id"]
+        assert told["authorization"].startswith("Bearer ey")
+        assert not {"cookie", "x-api-key"} & set(told)
+    told = dict(visitor["headers"])
+    assert visitor["service"] == "CHAT_SERVICE_URL"
+    assert told["authorization"].startswith("Bearer ey")
+    assert not {"x-user-id", "x-organization-id"} & set(told)
 
 
 def test_the_demo_upstream_shows_what_the_gateway_sends(run: Run):

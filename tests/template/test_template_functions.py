@@ -102,7 +102,9 @@ def test_what_is_no_limit_of_logins_is_found_out_before_the_deploy(template, tex
         assert bool(re.fullmatch(template["Parameters"][name]["AllowedPattern"], text)) is good
 
 
-@pytest.mark.parametrize("name", ["BuildServiceUrl", "KvServiceUrl", "CoreServiceUrl", "CfAccessUrl", "CfAccessAud", "CfAiGatewayUrl"])
+@pytest.mark.parametrize(
+    "name", ["BuildServiceUrl", "KvServiceUrl", "CoreServiceUrl", "CfAccessUrl", "CfAccessAud", "CfAiGatewayUrl"]
+)
 def test_a_deploy_works_before_any_upstream_is_known(template, name):
     assert template["Parameters"][name]["Default"] == ""
 

@@ -122,7 +122,7 @@ class FakeOrganizations:
     def __init__(self, own: Mapping[str, str] | None = None) -> None:
         self.own = dict(own or {})
 
-    async def confirmed(self, call: Call, identity: Identity) -> str | None:  # noqa: ARG002
+    async def confirmed(self, call: Call, identity: Identity) -> str | None:
         return self.own.get(identity.organization)
 
 
@@ -140,10 +140,10 @@ class FakeKit:
         self.credentials: dict[str, Credential] = {}
         self.confirming: Organizations = cast("Organizations", FakeOrganizations())
 
-    def credential(self, project: Project, name: str) -> Credential:  # noqa: ARG002  # one project at a time
+    def credential(self, project: Project, name: str) -> Credential:  # one project at a time
         return self.credentials[name]
 
-    def organizations(self, project: Project) -> Organizations:  # noqa: ARG002
+    def organizations(self, project: Project) -> Organizations:
         return self.confirming
 
     async def secrets(self) -> dict[str, str]:

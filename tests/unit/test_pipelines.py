@@ -41,7 +41,6 @@ from gatehouse.upstreams import Outbound, UnansweredError
 from tests.unit.fakes import (
     METACOGNA,
     NOW,
-    TARGETS,
     FakeBody,
     FakeClock,
     FakeKit,

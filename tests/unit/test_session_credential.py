@@ -279,7 +279,14 @@ def test_whatever_json_comes_is_somebody_nobody_or_no_answer(document: Any) -> N
 
 @pytest.mark.parametrize(
     ("said", "kind"),
-    [(True, "anonymous"), (1, "anonymous"), ("yes", "anonymous"), (False, "session"), (None, "session"), (0, "session")],
+    [
+        (True, "anonymous"),
+        (1, "anonymous"),
+        ("yes", "anonymous"),
+        (False, "session"),
+        (None, "session"),
+        (0, "session"),
+    ],
 )
 def test_a_session_of_somebody_who_has_not_signed_in_is_a_visitors(clock: FakeClock, said: Any, kind: str) -> None:
     """Anybody gets one where the auth service has anonymous sign-in: it must open no route that needs a login."""

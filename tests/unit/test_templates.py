@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatehouse.call import Identity
 from gatehouse.errors import ForbiddenError
-from gatehouse.templates import Filling, FILLED, UNSAYABLE, Placeholder, fill, parse
+from gatehouse.templates import FILLED, UNSAYABLE, Filling, Placeholder, fill, parse
 
 WHO = Identity(
     kind="session",

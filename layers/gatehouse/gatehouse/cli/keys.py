@@ -10,17 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from gatehouse import asymmetric, key_states, rotation
+from gatehouse.cli.changing import changed
 from gatehouse.cli.gate import Gate
 from gatehouse.cli.options import at_a_gateway, examples
 from gatehouse.cli.output import Said, facts, table
-from gatehouse.cli.problems import RefusedError
 from gatehouse.clock import iso
 from gatehouse.keys import ALGORITHMS, Key, KeyRing, parse
-from gatehouse.stores.key_ring_secret import KeyRingSecret
 from gatehouse.taking_back import is_active
 from gatehouse.tokens import LEEWAY_S, LONGEST_S
 
-ATTEMPTS = 3
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Signing keys: add, promote, retire.")
 
 
@@ -104,19 +102,8 @@ def retire(gate: Gate, kid: Kid, force: Whatever = False) -> Said:
 
 
 def _changed(gate: Gate, step: Callable[[str], str]) -> KeyRing:
-    """Take *step* on the secret's text, anew if somebody else was faster, and return the ring as it is then.
-
-    Raises:
-        RotationError: the step may not be taken.
-        RefusedError: somebody else changes the secret all the time.
-    """
-    secret = KeyRingSecret(gate.secret_arn)
-    for _ in range(ATTEMPTS):
-        document, version = secret.read()
-        changed = step(document)
-        if secret.replace(changed, version):
-            return parse(changed)
-    raise RefusedError("somebody else is changing the secret at the same time; see 'keys show', and try again")
+    """Take *step* on the secret's text, and return the ring as it is then; see `changing.changed`."""
+    return parse(changed(gate.secret_arn, step, see="keys show"))
 
 
 def _live(gate: Gate) -> Counter[str]:

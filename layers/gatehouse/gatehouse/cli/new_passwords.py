@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from getpass import GetPassWarning
 
-import typer
-
-from gatehouse.cli.problems import MisuseError, RefusedError
+from gatehouse.cli.hidden import asked_twice
+from gatehouse.cli.problems import RefusedError
 from gatehouse.logins import LONGEST_PASSWORD
 
 LEAST = 12
@@ -47,7 +44,7 @@ def new(username: str, *, from_stdin: bool) -> str:
         MisuseError: there is no terminal to ask at.
         RefusedError: it is none.
     """
-    password = _read() if from_stdin else _asked(username)
+    password = _read() if from_stdin else asked_twice(f"New password of {username}", otherwise="--password-stdin")
     reason = weakness(password, username)
     if reason:
         raise RefusedError(reason)
@@ -56,15 +53,3 @@ def new(username: str, *, from_stdin: bool) -> str:
 
 def _read() -> str:
     return sys.stdin.readline().rstrip("\r\n")
-
-
-def _asked(username: str) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", GetPassWarning)  # it would be seen
-        try:
-            password: str = typer.prompt(
-                f"New password of {username}", hide_input=True, confirmation_prompt="Once more", err=True
-            )
-        except GetPassWarning as error:
-            raise MisuseError("there is no terminal to ask at: say --password-stdin") from error
-    return password

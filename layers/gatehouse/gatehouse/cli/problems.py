@@ -91,7 +91,7 @@ def run(command: Callable[[], object]) -> int:
             complain(_usage(error))
         return error.exit_code
     except typer.Abort:
-        complain("stopped; nothing was changed (without a terminal to ask at, say --yes or --password-stdin)")
+        complain("stopped; nothing was changed (without a terminal to ask at, say --yes, --stdin or --password-stdin)")
         return REFUSED
     except MisuseError as error:
         complain(str(error))

@@ -30,7 +30,7 @@ _ANONYMOUS = ("isAnonymous", "is_anonymous")
 def session(provider: SessionProvider, name: str, means: Means) -> Credential:
     """Return the credential that *provider* describes, whose `url` is known.
 
-    A session that the service gave to somebody who has not signed in (`isAnonymous`) proves a visitor: anybody gets one.
+    A session that the service gave to somebody who never signed in (`isAnonymous`) proves a visitor: anybody gets one.
     `stages.authenticate` lets such a one on where the route takes visitors, and knows nobody elsewhere.
 
     Args:

@@ -24,7 +24,7 @@ def findings(project: Project, secrets: Mapping[str, str] | None) -> Iterator[Fi
         for name in dict.fromkeys(parse(value).secrets):
             reason = unfit(secrets[name]) if secrets.get(name) else "is missing"
             if reason:
-                yield where, f"the secret '{name}' {reason}; put it under \"secrets\" in the gateway's secret"
+                yield where, f"the secret '{name}' {reason}; give it a value: python -m gatehouse secrets set {name}"
 
 
 def _headers(project: Project) -> Iterator[tuple[Where, str | Mapping[str, Any]]]:
