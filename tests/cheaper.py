@@ -39,15 +39,16 @@ def the_stand_ins_are_not_measured() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def what_boto3_knows_of_aws_is_read_once() -> Iterator[None]:
-    """Keep the descriptions of AWS that each new session of boto3 would look for and read anew: 100 ms, hundreds of times.
+    """Keep the descriptions of AWS that each session of boto3 would look for and read anew: 100 ms, hundreds of times.
 
     The clients of one session share them in the same way.
     """
     start, kept = Loader.__init__, defaultdict[Any, dict[Any, Any]](dict)
 
     def started(loader: Loader, extra_search_paths: list[str] | None = None, **options: Any) -> None:
+        paths = tuple(extra_search_paths or ())
         start(loader, extra_search_paths=extra_search_paths, **options)
-        loader._cache = kept[tuple(extra_search_paths or ())]
+        loader._cache = kept[paths]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Loader, "__init__", started)

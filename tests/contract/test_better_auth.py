@@ -180,6 +180,7 @@ def made_kit(folder: Path, lab_url: str, auth: AuthServer, client: str) -> Kit:
     kit.__dict__["keys"] = LiveKeyRing(fetch, time.monotonic, ring=keys.parse(ring))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_URL", lab_url)
+        patch.setenv("ENVIRONMENT", "local")
         patch.setenv("AUTH_SERVICE_URL", auth.url)
         assert kit.served.all
     return kit

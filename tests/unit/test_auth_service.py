@@ -308,7 +308,7 @@ def test_a_dead_service_is_left_alone_and_the_others_are_not(clock: FakeClock) -
     assert run(service(Question(method="GET", url="http://keys.test/jwks"))).status == 200
 
 
-@pytest.mark.parametrize(("left_s", "left_alone"), [(0.2, False), (0.24, False), (0.26, True), (3.0, True)])
+@pytest.mark.parametrize(("left_s", "left_alone"), [(0.2, False), (0.99, False), (1.01, True), (3.0, True)])
 def test_a_service_that_was_given_no_time_has_not_failed(clock: FakeClock, left_s: float, left_alone: bool) -> None:
     upstream = FakeUpstream(*[UpstreamTimeoutError()] * 5)
     service = AuthService(upstream, clock)
@@ -316,6 +316,30 @@ def test_a_service_that_was_given_no_time_has_not_failed(clock: FakeClock, left_
         with pytest.raises(AuthUnavailableError):
             run(service(GET, clock.now + left_s))
     assert len(upstream.sent) == (3 if left_alone else 5)
+
+
+@pytest.mark.parametrize("status", [408, 429])
+def test_a_service_that_has_had_enough_of_one_caller_is_not_left_alone(clock: FakeClock, status: int) -> None:
+    """It counts by the caller's address, which it is told: one caller would shut out all others."""
+    upstream = FakeUpstream(*[ok(b"{}", status=status)] * 10)
+    service = AuthService(upstream, clock)
+    for _ in range(10):
+        with pytest.raises(AuthUnavailableError):
+            run(service(GET))
+    assert run(service(GET)).status == 200
+
+
+def test_what_fails_at_one_path_is_no_failure_of_what_else_is_at_the_address(clock: FakeClock) -> None:
+    upstream = FakeUpstream(*[ok(b"", status=500)] * 3)
+    service = AuthService(upstream, clock)
+    for number in range(3):
+        odd = Question(method="GET", url=f"http://auth.test/organizations/{number}", service="organizations")
+        with pytest.raises(AuthUnavailableError):
+            run(service(odd))
+    with pytest.raises(AuthUnavailableError):
+        run(service(Question(method="GET", url="http://auth.test/organizations/4", service="organizations")))
+    assert len(upstream.sent) == 3
+    assert run(service(GET)).status == 200
 
 
 def test_an_answer_nobody_likes_is_no_failure_of_the_service(clock: FakeClock) -> None:

@@ -139,18 +139,37 @@ def test_who_is_told_nothing_in_particular_is_told_of_the_gateways_tokens() -> N
         Door()()
 
 
+KNOWN = Identity(kind="anonymous", subject="visitor-of-the-service", token="a.visitors.token")
+TOKENLESS = Identity(kind="anonymous", subject="visitor-of-the-service")
+
+
 def test_a_visitor_whom_an_auth_service_knows_is_one_where_there_are_visitors() -> None:
-    known = Identity(kind="anonymous", subject="visitor-of-the-service")
-    door = Door(known, visitors=VISITOR)
-    assert door() is known
-    assert door.asked == [0]
+    door = Door(None, KNOWN, None, visitors=VISITOR)
+    assert door() is KNOWN
+    assert door.asked == [0, 1, 2]
 
 
-def test_a_visitor_whom_an_auth_service_knows_is_nobody_elsewhere() -> None:
-    known = Identity(kind="anonymous", subject="visitor-of-the-service")
+def test_a_visitor_for_whom_the_service_has_no_token_gets_one_like_everybody() -> None:
+    assert Door(TOKENLESS, visitors=VISITOR)() is VISITOR
+
+
+@pytest.mark.parametrize("known", [KNOWN, TOKENLESS])
+def test_a_visitor_whom_an_auth_service_knows_is_nobody_elsewhere(known: Identity) -> None:
     assert Door(known, required=False)() is None
     with pytest.raises(MissingTokenError):
         Door(known, required=True)()
+
+
+@pytest.mark.parametrize("visitors", [None, VISITOR], ids=["no visitors", "visitors"])
+def test_a_visitors_session_hides_no_credential_that_comes_with_it(visitors: Identity | None) -> None:
+    door = Door(KNOWN, KEY, visitors=visitors)
+    assert door(BEARER) is KEY
+    assert door.asked == [0, 1]
+    with pytest.raises(RejectedCredentialError):
+        Door(KNOWN, RejectedCredentialError(), visitors=visitors)()
+    for required in (True, False):
+        with pytest.raises(MissingTokenError, match="holds no credential"):
+            Door(KNOWN, visitors=visitors, required=required)(BEARER)
 
 
 # ---------------------------------------------------------------------------------------------------------- until when

@@ -523,3 +523,17 @@ def test_no_text_crashes_the_door(text: str) -> None:
 def test_rsa_keys_of_all_sizes_prove_their_tokens() -> None:
     key = rsa.generate_private_key(public_exponent=3, key_size=2056)
     assert believed(token(key), FakeKeys(jwk(key)))
+
+
+@pytest.mark.parametrize("verified", [False, "false", None])
+def test_an_address_that_its_issuer_never_checked_is_no_claim_either(verified: object) -> None:
+    """`claims: {email: …}` of a route and `${claims.email}` would take it for the caller's."""
+    claims = identity(token(email_verified=verified)).claims
+    assert "email" not in claims
+    assert identity(token(email_verified=True)).claims["email"] == "ada@example.com"
+
+
+def test_a_logout_token_is_no_login() -> None:
+    """OpenID Connect Back-Channel Logout 1.0, section 2.4: it is signed by the same keys for the same audience."""
+    events = {"http://schemas.openid.net/event/backchannel-logout": {}}
+    assert not believed(token(events=events))

@@ -258,3 +258,26 @@ def test_finding_one_out_does_not_hold_up_another(kept: Kept) -> None:
         return found + await asking
 
     assert run(work()) == 2
+
+
+def test_refusals_in_any_number_push_no_good_answer_out(clock: FakeClock) -> None:
+    kept = Kept(Elapsed(clock, clock), most=3)
+    good = Source(30)
+    assert run(kept.get("good", good)) == 1
+    for number in range(20):
+        run(kept.get(f"junk-{number}", Source(5)))
+    assert run(kept.get("good", good)) == 1
+
+
+def test_what_was_refused_and_is_good_by_now_is_kept_as_good(clock: FakeClock) -> None:
+    kept = Kept(Elapsed(clock, clock), most=3)
+    run(kept.get("k", Source(5)))
+    clock.now += 5
+    good = Source(30)
+    assert run(kept.get("k", good)) == 1
+    clock.now += 29
+    assert run(kept.get("k", good)) == 1
+    clock.now += 1
+    assert run(kept.get("k", Source(2))) == 1
+    clock.now += 2
+    assert run(kept.get("k", good)) == 2

@@ -40,9 +40,9 @@ ANYTHING = st.recursive(
         ({"success": True, "data": {"organization": {"id": "own-1"}}}, "own-1"),
         ({"id": "own-1", "data": {"id": "other"}}, "own-1"),
         ({"id": "own-1", "authId": "org-1"}, "own-1"),
-        ({"id": "own-1", "authId": None, "members": None}, "own-1"),
+        ({"id": "own-1", "authId": None}, "own-1"),
+        ({"id": "own-1", "members": None}, None),
         ({"id": "own-1", "betterAuthOrgId": "org-1", "auth_id": "org-1"}, "own-1"),
-        ({"id": "own-1", "members": 12}, "own-1"),
         (None, None),
         ({"data": None}, None),
         ({"success": True, "organization": None}, None),
@@ -235,3 +235,9 @@ def test_whatever_a_service_says_comes_out_as_an_id_or_nothing_or_as_unclear(doc
         except UnclearAnswerError:
             continue
         assert own is None or (0 < len(own) <= 256 and own.isascii() and own.isprintable())
+
+
+@pytest.mark.parametrize("members", [12, {}, {"items": []}, "u1", True])
+def test_members_that_are_no_list_decide_nothing(members: Any) -> None:
+    with pytest.raises(UnclearAnswerError):
+        organization_of({"id": "own-1", "members": members}, "org-1", "u1")

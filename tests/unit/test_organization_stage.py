@@ -24,7 +24,7 @@ def confirming(service: FakeService, where: Organization = ORGANIZATION) -> Orga
     clock = FakeClock()
     kept = Kept(Elapsed(clock, clock))
     means = Means(ask=service, kept=kept, shared=FakeShared(clock), told=telling(), wall=clock)
-    return Organizations(where=where, means=means)
+    return Organizations(name="crow", where=where, means=means)
 
 
 def who(kind: str, named: str) -> Identity:

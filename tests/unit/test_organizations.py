@@ -47,7 +47,7 @@ class House:
     def process(self) -> Organizations:
         kept = Kept(Elapsed(self.clock, self.clock))
         means = Means(ask=self.service, kept=kept, shared=self.shared, told=self.told, wall=self.clock)
-        return Organizations(where=self.where, means=means)
+        return Organizations(name="crow", where=self.where, means=means)
 
 
 def confirmed(organizations: Organizations, identity: Identity | None = None) -> str | None:
@@ -212,6 +212,41 @@ def test_what_was_found_out_for_one_is_not_said_of_another() -> None:
     assert len(house.service.asked) == 4
     assert answers == {f"of {SESSION_URL.replace('{organization}', one)}" for one in ("o1", "o2")}
     assert len(house.shared.texts) == 4
+
+
+def test_what_was_confirmed_for_one_project_says_nothing_to_another() -> None:
+    """Their auth services may both know a user 1; and the service may tell them apart by the header they send."""
+    house = House(AN_ORGANIZATION, said(None, 404))
+    kept = Kept(Elapsed(house.clock, house.clock))
+    means = Means(ask=house.service, kept=kept, shared=house.shared, told=house.told, wall=house.clock)
+    one, other = (Organizations(name=name, where=house.where, means=means) for name in ("one", "other"))
+    assert confirmed(one)
+    assert confirmed(other) is None
+    assert len(house.service.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("user", "own"),
+    [
+        ({"organizations": ["org-1"]}, "own-1"),
+        ({"organizations": [{"id": "own-1"}]}, "own-1"),
+        ({"organizations": [{"id": "own-2", "authId": "org-2"}]}, None),
+        ({"organizations": []}, None),
+    ],
+)
+def test_who_was_removed_loses_the_organization_that_is_still_active_in_a_session(user: Any, own: str | None) -> None:
+    house = House(said({"id": "own-1"}), said({"id": "u", **user}), membership="http://users.test/users/{user}")
+    assert confirmed(house.process()) == own
+    assert [question.url for question in house.service.asked] == [
+        SESSION_URL.replace("{organization}", "org-1"),
+        "http://users.test/users/u1",
+    ]
+
+
+def test_a_key_is_asked_about_once_although_sessions_are_asked_about_twice() -> None:
+    house = House(said({"id": "u", "organizations": ["org-1"]}), membership="http://users.test/users/{user}")
+    assert confirmed(house.process(), who("api_key")) == "org-1"
+    assert len(house.service.asked) == 1
 
 
 def test_a_session_and_a_key_of_one_user_are_two_questions() -> None:

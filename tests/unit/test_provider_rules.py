@@ -106,6 +106,45 @@ def test_a_key_of_another_kind_is_unknown_and_has_its_line(tmp_path: Path, provi
 
 
 @pytest.mark.parametrize(
+    ("provider", "wrong", "meant"),
+    [
+        (JWKS, "jwks_uri", "jwks_url"), (JWKS, "issuers", "issuer"), (SESSION, "cookies", "cookie"),
+        (SESSION, "chache", "cache"), (KEY, "prefixes", "prefix"), (KEY, "header", "headers"), (VISITORS, "tll", "ttl"),
+        (SESSION, "audience", ""), (VISITORS, "prefix", ""),
+    ],
+)  # fmt: skip
+def test_an_unknown_key_is_named_with_the_one_of_its_kind_that_was_meant(
+    tmp_path: Path, provider: dict[str, str], wrong: str, meant: str
+) -> None:
+    text = a_file(providers={"p": {**provider, wrong: "x"}})
+    (problem,) = [one for one in problems(tmp_path, text) if "unknown key" in one.message]
+    advice = f" (did you mean '{meant}'?)" if meant else ""
+    assert problem.message == f"providers.p.{wrong}: unknown key{advice}"
+    assert text.splitlines()[problem.line - 1].strip() == f"{wrong}: x"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"providers": {"s": {**SESSION, "chache": "5s"}}}, {"organization": {**WHERE, "session": "nonsense"}},
+        {"organization": {**WHERE, "cahce": "5m"}}, {"organization": "x"}, {"route": {"accept": "s"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_one_mistake_is_one_finding_and_what_follows_from_it_is_not_said(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    route = {"auth": "required", "accept": ["s"], "organization": "required", **changes.pop("route", {})}
+    text = a_file(**{"providers": {"s": SESSION}, "organization": WHERE, "route": route, **changes})
+    assert len(problems(tmp_path, text)) == 1
+
+
+def test_a_mistake_elsewhere_hides_none_about_organizations(tmp_path: Path) -> None:
+    text = a_door({"s": SESSION}, route={"organization": "required", "timeout": "soon"})
+    assert "say where organisations are asked for" in said(tmp_path, text)
+
+
+@pytest.mark.parametrize(
     ("provider", "what"),
     [
         ({**JWKS, "headers": "x"}, "headers: expected a list"), ({**JWKS, "headers": ["a b"]}, "the name of a header"),

@@ -58,7 +58,7 @@ def test_a_secret_must_be_there_be_no_placeholder_and_fit_into_a_header(
     (problem,) = problems(tmp_path, text, secrets=secrets)
     assert problem.message.startswith("the secret 'KEY' ")
     assert reason in problem.message
-    assert 'put it under "secrets" in the gateway\'s secret' in problem.message
+    assert "give it a value: python -m gatehouse secrets set KEY" in problem.message
     assert text.splitlines()[problem.line - 1].strip().startswith("X-Key:")
     if value and value != "secret":  # which is a word of the message, too
         assert value not in problem.message

@@ -497,3 +497,18 @@ def test_nothing_of_a_session_is_in_the_log(clock: FakeClock, capsys: pytest.Cap
             shown.append(f"{error!r} {error.details} {error.headers}")
     assert len(shown) == 5
     assert "abc.def" not in capsys.readouterr().out + "".join(shown)
+
+
+@pytest.mark.parametrize(("verified", "email"), [(True, "a@b.example"), (False, ""), (None, ""), ("yes", ""), (1, "")])
+@pytest.mark.parametrize("name", ["emailVerified", "email_verified"])
+def test_an_address_that_nobody_verified_is_not_the_callers(name: str, verified: Any, email: str) -> None:
+    """Anybody signs up with anybody's address; services upstream would take it for who is calling."""
+    identity = proved(answer({"user": {"id": "u1", "email": "a@b.example", name: verified}}))
+    assert identity.email == email
+
+
+@pytest.mark.parametrize("name", ["userId", "user_id"])
+def test_a_session_of_one_user_with_another_is_no_answer(name: str) -> None:
+    assert proved(answer({"session": {name: "u1"}, "user": {"id": "u1"}})).user == "u1"
+    with pytest.raises(AuthUnavailableError):
+        proved(answer({"session": {name: "u2"}, "user": {"id": "u1"}}))

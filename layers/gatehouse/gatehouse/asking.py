@@ -16,10 +16,15 @@ from gatehouse.headers import Headers, Pair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One request to such a service. Headers and body hold credentials: they are shown nowhere."""
+    """One request to such a service. Headers and body hold credentials: they are shown nowhere.
+
+    `service` names what answers at the URL, where a caller has a part in that: what fails for one caller's ids must not
+    look like a failure of everything at that address. Without it the URL's own path does.
+    """
 
     method: str
     url: str
+    service: str = ""
     headers: tuple[Pair, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
 

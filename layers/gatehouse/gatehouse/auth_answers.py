@@ -15,6 +15,7 @@ from gatehouse.jose import MOST_BYTES
 
 TOKEN_HEADER = "set-auth-jwt"  # noqa: S105  # its name
 TOKEN_MEMBERS = ("jwt", "token", "accessToken")
+_VERIFIED = ("emailVerified", "email_verified")
 MOST_ID = 256
 MOST_EMAIL = 320
 LATEST_S = 1e11
@@ -121,8 +122,8 @@ def id_in(document: Mapping[str, Any], *names: str) -> str:
 
 
 def email_in(document: Mapping[str, Any]) -> str:
-    """Return the `email` in *document*; empty if there is none that can be one."""
-    value = document.get("email")
+    """Return the `email` of the user *document*; empty if there is none, or it was never verified."""
+    value = document.get("email") if all(document.get(name, True) is True for name in _VERIFIED) else None
     fits = isinstance(value, str) and len(value) <= MOST_EMAIL and value.isprintable()
     return str(value) if fits else ""
 

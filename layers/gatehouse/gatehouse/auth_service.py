@@ -18,7 +18,7 @@ from gatehouse.upstreams import Outbound, UnansweredError, Upstream
 TIMEOUT_S = 3.0
 LEAST_S = 0.05
 """With less time left nobody is asked."""
-FAIR_S = 0.25
+FAIR_S = 1.0
 """A service that was given less time than this has not failed by not answering."""
 MOST_BYTES = 64 * 1024
 LOGGED_EVERY_S = 60.0
@@ -35,6 +35,10 @@ class _FailedError(Exception):
 
 class _UnheardError(_FailedError):
     """Nothing was heard from it: what may be asked twice can be asked once more."""
+
+
+class _UncountedError(CutShortError):
+    """It did not answer this question; that says nothing of how it would answer others'."""
 
 
 class AuthService:
@@ -83,10 +87,10 @@ class AuthService:
         left_s = ends - self._elapsed.monotonic()
         if left_s < LEAST_S:
             raise CutShortError
-        with self._circuits.of(origin).attempt():
+        with self._circuits.of(question.service or service_of(question.url)).attempt():
             try:
                 return await self._sent(question, left_s)
-            except _FailedError as error:
+            except (_FailedError, _UncountedError) as error:
                 self._log(origin, str(error))
                 raise
 
@@ -101,10 +105,11 @@ class AuthService:
         try:
             async with asyncio.timeout(left_s):
                 return await self._answer(await self._upstream.send(outbound))
-        except _FailedError:
+        except (_FailedError, _UncountedError):
             raise
         except (UpstreamTimeoutError, TimeoutError) as error:
-            raise (CutShortError() if left_s < FAIR_S else _FailedError("timeout")) from error
+            fair = left_s >= min(FAIR_S, self._timeout_s)
+            raise (_FailedError if fair else _UncountedError)("timeout") from error
         except UnansweredError as error:
             raise _UnheardError("unreachable") from error
         except ResponseTooLargeError as error:
@@ -119,9 +124,13 @@ class AuthService:
 
         Raises:
             _FailedError: it is none to build on, or it is too long. What is left of it then is not read.
+            _UncountedError: the service has had enough of whoever is calling: it counts by their address, which it is
+                told. If that opened the circuit, one of them could shut out everybody.
         """
         body = reply.body if isinstance(reply.body, bytes) else await _read(reply.body, self._most_bytes)
         reason = _unfit(reply) or ("too large" if len(body) > self._most_bytes else "")
+        if reply.status in NOT_ANSWERS:
+            raise _UncountedError(reason)
         if reason:
             raise _FailedError(reason)
         return Answer(status=reply.status, headers=reply.headers, body=body)
@@ -135,9 +144,14 @@ class AuthService:
 
 
 def origin_of(url: str) -> str:
-    """Return the scheme, host and port of *url*: what may be logged of it, and what a circuit is named by."""
+    """Return the scheme, host and port of *url*: what may be logged of it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def service_of(url: str) -> str:
+    """Return *url* without its query, which names a circuit: behind one load balancer there may be many services."""
+    return f"{origin_of(url)}{urlsplit(url).path}"
 
 
 def _unfit(reply: Reply) -> str:

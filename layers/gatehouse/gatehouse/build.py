@@ -10,7 +10,7 @@ from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.credentials import Credential
 from gatehouse.credentials.gateway import Revocations
 from gatehouse.credentials.gateway import gateway as gateway_tokens
-from gatehouse.credentials_of import wanted
+from gatehouse.credentials_of import credential_cookies, wanted
 from gatehouse.errors import BadPathError, GatewayError, MissingTargetError, NotFoundError
 from gatehouse.grants import issuer_of
 from gatehouse.hygiene import check_request
@@ -27,6 +27,7 @@ from gatehouse.stages.forward import forward, target_of
 from gatehouse.stages.methods import methods
 from gatehouse.stages.note_use import note_use
 from gatehouse.stages.organization import organization
+from gatehouse.stages.own_pages import own_pages
 from gatehouse.stages.recover import recover
 from gatehouse.stages.security_headers import security_headers
 from gatehouse.tokens import Issuer, TokenVerifier
@@ -154,8 +155,11 @@ def _authentication(project: Project, route: Route, kit: Collaborators) -> tuple
             credentials.append(kit.credential(project, name))
     required, missing = route.auth == "required", wanted(route, project)
     stage = authenticate(tuple(credentials), required=required, visitors=visitors, missing=missing)
-    asks = any(name != GATEWAY for name in route.accept)
-    return (within(route.timeout), stage) if asks else (stage,)
+    if set(route.accept) == {GATEWAY}:
+        return (stage,)
+    cookies = credential_cookies(route, project)
+    guards = (own_pages(cookies, project.cors),) if cookies else ()
+    return (*guards, within(route.timeout), stage)
 
 
 def _gateway(project: Project, route: Route, kit: Collaborators) -> Credential:

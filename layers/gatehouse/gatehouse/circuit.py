@@ -21,7 +21,7 @@ MOST_SERVICES = 256
 
 
 class CutShortError(Exception):
-    """An attempt that was given no fair time: how it ended says nothing about the service."""
+    """An attempt that was given no fair time, or no fair chance: how it ended says nothing about the service."""
 
 
 class Circuit:

@@ -31,6 +31,14 @@ def token_cookies(project: Project) -> frozenset[str]:
     return frozenset(one.cookie for one in project.providers.values() if isinstance(one, JwksProvider) and one.cookie)
 
 
+def credential_cookies(route: Route, project: Project) -> frozenset[str]:
+    """Return the cookies that prove who is calling on *route*."""
+    accepted = [project.providers[name] for name in route.accept if name != GATEWAY]
+    sessions = [one.cookie for one in accepted if isinstance(one, SessionProvider)]
+    tokens = [one.cookie for one in accepted if isinstance(one, JwksProvider) and one.cookie]
+    return frozenset((*sessions, *(f"__Secure-{name}" for name in sessions), *tokens))
+
+
 def passes_cookies(route: Route, project: Project) -> bool:
     """Say whether the Cookie header passes on *route*: as it says, else unless the project takes credentials there."""
     if route.cookies is not None:

@@ -46,6 +46,8 @@ def identity_of(claims: Mapping[str, Any], token: str, believed: Believed, now: 
         ForeignTokenError: they are not those of a token for us, now, of somebody who can be named.
     """
     _check_sayable(claims)
+    if "events" in claims:  # OpenID Connect Back-Channel Logout 1.0 section 2.4: it ends a login and is none
+        raise ForeignTokenError
     _check_addressee(claims, believed)
     _check_times(claims, now)
     subject, service_email = _subject(claims, believed)
@@ -55,8 +57,9 @@ def identity_of(claims: Mapping[str, Any], token: str, believed: Believed, now: 
         value = lookup(said, name)
         if not (isinstance(value, str) and value.strip()):
             raise ForeignTokenError(f"The token has no '{name}' that counts, which this route asks for.")
+    told = claims if email or "email" not in claims else {name: claims[name] for name in claims.keys() - {"email"}}
     return Identity(
-        kind=KIND, subject=subject, user=subject, email=email, scopes=_scopes(claims), claims=claims, token=token
+        kind=KIND, subject=subject, user=subject, email=email, scopes=_scopes(claims), claims=told, token=token
     )
 
 

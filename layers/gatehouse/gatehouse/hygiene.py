@@ -7,6 +7,7 @@ as one, and that is how identity headers have been smuggled past gateways (CVE-2
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from gatehouse.errors import InvalidRequestError
@@ -71,6 +72,12 @@ def barred(name: str) -> str:
     if known in OURS_TO_SAY or known.startswith(OURS_BY_PREFIX) or known.endswith(OURS_BY_SUFFIX):
         return "is for the gateway to say"
     return ""
+
+
+def spelled(headers: Headers, names: Iterable[str]) -> list[str]:
+    """Return every value under *names* in *headers*, in whatever spelling: what some server reads as one is one."""
+    wanted = {spelling(name) for name in names}
+    return [value for name, value in headers.pairs if spelling(name) in wanted]
 
 
 def may_be_set(name: str) -> bool:

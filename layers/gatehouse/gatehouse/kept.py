@@ -13,6 +13,8 @@ from gatehouse.errors import AuthUnavailableError
 
 T = TypeVar("T")
 MOST = 4096
+BRIEF_S = 5.0
+"""What is good for so few seconds is kept apart: refusals come in any number, and must not push good answers out."""
 
 Make: TypeAlias = Callable[[], Awaitable[tuple[T, float]]]
 """Finds a value out, and says for how many seconds it is good: none or fewer means only for those who wait for it."""
@@ -37,6 +39,7 @@ class Kept:
         self._elapsed = elapsed
         self._most = most
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._brief: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._making: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def get(self, key: Hashable, make: Make[T], deadline: float | None = None) -> T:
@@ -53,9 +56,9 @@ class Kept:
         Raises:
             AuthUnavailableError: it took until *deadline*.
         """
-        entry = self._entries.get(key)
+        entry = self._entries.get(key) or self._brief.get(key)
         if entry is not None and self._elapsed.since(entry.since) < entry.seconds:
-            self._entries.move_to_end(key)
+            (self._entries if key in self._entries else self._brief).move_to_end(key)
             value: T = entry.value
             return value
         making = self._task(key, make)
@@ -87,10 +90,12 @@ class Kept:
         return made()
 
     def _keep(self, key: Hashable, entry: _Entry) -> None:
-        self._entries[key] = entry
-        self._entries.move_to_end(key)
-        if len(self._entries) > self._most:
-            self._entries.popitem(last=False)
+        kept, other = (self._entries, self._brief) if entry.seconds > BRIEF_S else (self._brief, self._entries)
+        other.pop(key, None)
+        kept[key] = entry
+        kept.move_to_end(key)
+        if len(kept) > self._most:
+            kept.popitem(last=False)
 
     def _end(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         if self._making.get(key) is task:

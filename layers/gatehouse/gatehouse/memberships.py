@@ -14,6 +14,7 @@ from gatehouse.auth_answers import UnclearAnswerError
 
 _ID = re.compile(r"[!-~](?:[ -~]{0,254}[!-~])?")
 """1 to 256 printable characters of ASCII: what a header can carry unchanged."""
+_UNSAID = object()
 _MOST_LAYERS = 4
 _AUTH_IDS = ("authId", "auth_id", "authOrganizationId", "auth_organization_id", "betterAuthOrgId")
 _OWN_IDS = ("organizationId", "organization_id")
@@ -99,9 +100,13 @@ def _check_about(said: Mapping[str, Any], asked: str, names: tuple[str, ...]) ->
 
 
 def _may_have_member(organization: Mapping[str, Any], user: str) -> bool:
-    """Say whether *user* is a member of *organization*, or it does not list its members."""
-    members = organization.get("members")
-    return not isinstance(members, list) or any(user in _names(member) for member in members)
+    """Say whether *user* is a member of *organization*, or it does not list its members. `null` lists none."""
+    members = organization.get("members", _UNSAID)
+    if members is _UNSAID:
+        return True
+    if not isinstance(members, list | None):
+        raise UnclearAnswerError("members are no list")
+    return any(user in _names(member) for member in members or ())
 
 
 def _names(member: Any) -> set[str]:

@@ -38,10 +38,12 @@ class Organizations:
     """Asks about the organisations of one project.
 
     Attributes:
+        name: the project's name: what is confirmed for one says nothing to another.
         where: the addresses that are asked.
         means: how they are asked, and where what they say is kept.
     """
 
+    name: str
     where: Organization
     means: Means
 
@@ -56,7 +58,15 @@ class Organizations:
         template = self._address(identity)
         if not template:
             return None
-        key = ("organization", identity.kind, template, self._membership, identity.user, identity.organization)
+        key = (
+            "organization",
+            self.name,
+            identity.kind,
+            template,
+            self._membership,
+            identity.user,
+            identity.organization,
+        )
 
         async def find() -> tuple[str | None, float]:
             return await self._found(_name(key), template, call, identity)
@@ -95,7 +105,7 @@ class Organizations:
         if not url:
             return None
         fields = (("x-request-id", call.request_id), *await self.means.told())
-        answer = await self.means.ask(Question(method="GET", url=url, headers=fields), call.deadline)
+        answer = await self.means.ask(Question(method="GET", url=url, service=template, headers=fields), call.deadline)
         return _understood(answer, identity, read)
 
     def _kept_s(self, found: str | None) -> float:

@@ -81,7 +81,9 @@ class Providers:
     def organizations(self, project: Project) -> Organizations:
         """Return what confirms organisations as *project* says."""
         where = project.organization or Organization()
-        return Organizations(where=where, means=self._means(where.headers, self._confirmed, self._shared))
+        return Organizations(
+            name=project.project, where=where, means=self._means(where.headers, self._confirmed, self._shared)
+        )
 
     def _jwks(self, provider: JwksProvider) -> Credential:
         return jwks(provider, ForeignTokens(provider, self._keys(provider), self.wall))

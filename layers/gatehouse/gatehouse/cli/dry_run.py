@@ -135,7 +135,7 @@ class DryKit:
 
     def organizations(self, project: Project) -> Organizations:
         """Return what confirms every organisation."""
-        return _NoOrganizations(where=project.organization or Organization(), means=_NO_MEANS)
+        return _NoOrganizations(name=project.project, where=project.organization or Organization(), means=_NO_MEANS)
 
     async def secrets(self) -> Mapping[str, str]:
         """Return a text for every secret."""

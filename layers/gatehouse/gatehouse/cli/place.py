@@ -103,7 +103,7 @@ def running(environ: Mapping[str, str]) -> Place:
     return Place(
         name=known["url"],
         settings=settings.read({**functions, "ENVIRONMENT": "local"}),
-        environ={**variables, **NEVER_REAL, **region, "AWS_ENDPOINT_URL": known["endpoint"]},
+        environ={**variables, **NEVER_REAL, **region, "AWS_ENDPOINT_URL": known["endpoint"], "ENVIRONMENT": "local"},
         is_local=True,
     )
 

@@ -14,6 +14,7 @@ from gatehouse.call import Call, Identity
 from gatehouse.credentials import Credential
 from gatehouse.errors import RateLimitedError, RejectedCredentialError
 from gatehouse.headers import Headers
+from gatehouse.hygiene import spelled
 from gatehouse.projects.model import ApiKeyProvider
 from gatehouse.proofs import NOBODY, Means, Proof, Witness
 
@@ -60,7 +61,7 @@ def key_in(headers: Headers, provider: ApiKeyProvider) -> str | None:
     Raises:
         RejectedCredentialError: there are two, or where keys are something else stands.
     """
-    said = {value.strip(" \t") for name in provider.headers for value in headers.get_all(name.lower())}
+    said = {value.strip(" \t") for value in spelled(headers, provider.headers)}
     if provider.bearer:
         said |= {token for token in _bearers(headers) if token.startswith(provider.prefix)}
     if not said:

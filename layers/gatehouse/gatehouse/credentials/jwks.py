@@ -10,6 +10,7 @@ from gatehouse.cookies import RepeatedCookieError, value_of
 from gatehouse.credentials import Credential
 from gatehouse.errors import ForeignTokenError
 from gatehouse.headers import Headers
+from gatehouse.hygiene import spelled
 from gatehouse.projects.model import JwksProvider
 
 AUTHORIZATION = "authorization"
@@ -47,7 +48,7 @@ def _token(headers: Headers, names: tuple[str, ...], cookie: str) -> str | None:
         ForeignTokenError: a place for it holds something else, or two things. That never becomes "nobody".
     """
     for name in names:
-        values = set(headers.get_all(name))
+        values = set(spelled(headers, (name,)))
         if len(values) > 1:
             raise ForeignTokenError(f"The header '{name}' was sent more than once; send one token.")
         if values:

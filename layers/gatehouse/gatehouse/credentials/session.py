@@ -22,6 +22,7 @@ TWIN = "__Secure-"
 MOST_VALUE = 4096
 OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 _ORGANIZATION = ("activeOrganizationId", "active_organization_id")
+_OWNER = ("userId", "user_id")
 _UNTIL = ("expiresAt", "expires_at")
 _ANONYMOUS = ("isAnonymous", "is_anonymous")
 """How an auth service says that the user is a visitor, who never showed anything (better-auth's anonymous plugin)."""
@@ -90,6 +91,8 @@ def proof_of(answer: Answer, cookie: str) -> Proof:
     subject = id_in(user, "id")
     if not subject:
         raise UnclearAnswerError("no user with an id")
+    if id_in(said, *_OWNER) not in {"", subject}:
+        raise UnclearAnswerError("the session of another user")
     token = token_of(answer, document, cookie.partition("=")[2], str(said.get("token")))
     visitor = any(user.get(name) for name in _ANONYMOUS)
     identity = Identity(

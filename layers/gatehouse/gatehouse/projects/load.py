@@ -12,9 +12,9 @@ from typing import Any
 import voluptuous as vol
 
 from gatehouse.errors import InvalidRequestError
-from gatehouse.projects import document, rules, salvage, secret_rules
+from gatehouse.projects import document, provider_rules, rules, salvage, secret_rules
 from gatehouse.projects.document import Document, Where
-from gatehouse.projects.model import GATEWAY, Cors, Organization, Project, Route, Tokens
+from gatehouse.projects.model import GATEWAY, PROVIDERS, Cors, Organization, Project, Route, Tokens
 from gatehouse.projects.schema import check_key, keys_of, of
 
 MOST_BYTES = 256 * 1024
@@ -129,7 +129,7 @@ def _one(
         return read, None
     project, findings = _project(read.value)
     if project:
-        findings += secret_rules.findings(project, secrets)
+        findings += [*secret_rules.findings(project, secrets), *provider_rules.in_the_open(project, environ)]
         project = _here(project, environ)
     problems.extend(Problem(str(file), _line(read, where), message) for where, message in findings)
     return read, project
@@ -150,7 +150,7 @@ def _project(value: Any) -> tuple[Project | None, list[rules.Finding]]:
         project = _with_accept(_check(merged))
     except vol.Invalid as error:
         errors = error.errors if isinstance(error, vol.MultipleInvalid) else [error]
-        findings += [(tuple(one.path), _words(one)) for one in errors]
+        findings += [(tuple(one.path), _words(one, merged)) for one in errors]
         return None, findings + list(salvage.findings(merged, lambda left: _with_accept(_check(left))))
     return project, findings + list(rules.within(project))
 
@@ -210,16 +210,22 @@ def _line(read: Document, where: Where) -> int:
     return read.line(where)
 
 
-def _words(error: vol.Invalid) -> str:
+def _words(error: vol.Invalid, value: Any = None) -> str:
     where = ".".join(str(part) for part in error.path) or "the file"
     if error.error_message == "extra keys not allowed":
-        return f"{where}: unknown key{_near(str(error.path[-1]), error.path)}"
+        return f"{where}: unknown key{_near(str(error.path[-1]), _model(error.path, value))}"
     if error.error_message == "required key not provided":
         return f"{where}: this key is missing"
     return f"{where}: {error.error_message}"
 
 
-def _near(key: str, path: list[Any]) -> str:
-    known = keys_of(SECTIONS.get(path[0], Project) if len(path) > 1 else Project)
-    near = get_close_matches(key, known, 1)
+def _model(path: list[Any], value: Any) -> type:
+    """Return the model whose keys stand where *path* leads in *value*, the file's."""
+    if len(path) > 2 and path[0] == "providers":  # noqa: PLR2004  # ("providers", name, key…)
+        return PROVIDERS[value["providers"][path[1]]["type"]]
+    return SECTIONS.get(path[0], Project) if len(path) > 1 else Project
+
+
+def _near(key: str, model: type) -> str:
+    near = get_close_matches(key, keys_of(model), 1)
     return f" (did you mean '{near[0]}'?)" if near else ""

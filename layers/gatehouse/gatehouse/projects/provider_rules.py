@@ -154,7 +154,9 @@ def _places(name: str, provider: Provider | None) -> list[str]:
         return _fields(provider.headers or (() if cookie else (_AUTHORIZATION,))) + cookie
     if isinstance(provider, ApiKeyProvider):
         return _fields((*provider.headers, *((_AUTHORIZATION,) if provider.bearer else ())))
-    return [f"the cookie {provider.cookie}"] if isinstance(provider, SessionProvider) else []
+    if isinstance(provider, SessionProvider):
+        return [f"the cookie {provider.cookie}", f"the cookie __Secure-{provider.cookie}"]
+    return []
 
 
 def _fields(names: Iterable[str]) -> list[str]:

@@ -19,10 +19,13 @@ MOST_ROUNDS = 8
 DOUBTFUL = (
     ("needs either", {"path", "paths"}),
     ("needs 'accept'", {"auth", "accept"}),
-    ("no provider", {"providers"}),
+    ("no provider", {"/providers"}),
+    ("alone name organisations", {"/providers", "accept"}),
+    ("has no address here", {"/organization"}),
+    ("where organisations are asked for", {"/organization"}),
     ("own tokens never leave", {"accept"}),
 )
-"""Findings that may only follow from one of these keys having been taken out."""
+"""Findings that may only follow from one of these keys having been taken out, of the route or (`/`) of the file."""
 
 UNREAD = {"issuer": "unread", "audience": "unread", "elevated": ["unread"]}
 """Stands for `tokens` that cannot be read: there are some, and nothing is known of them."""
@@ -82,6 +85,6 @@ def _known(found: Iterator[rules.Finding], numbers: list[int], value: dict[str, 
                 yield where, message
             continue
         number = numbers[where[1]]
-        said = {"providers"} & set(value) | set(value["routes"][number])
+        said = {f"/{key}" for key in value} | set(value["routes"][number])
         if not any(words in message and keys & said for words, keys in DOUBTFUL):
             yield ("routes", number, *where[2:]), message

@@ -37,13 +37,11 @@ def authenticate(
     """
 
     async def authenticate(call: Call, forward: Handler) -> Reply:
-        identity = await _proved(credentials, call)
-        if identity is not None and identity.kind == ANONYMOUS and visitors is None:
-            identity = None  # a visitor's session, where nobody asked for visitors: good, and nobody's
-        elif identity is None and "authorization" in call.headers:
+        identity, visit = await _proved(credentials, call)
+        if identity is None and "authorization" in call.headers:
             raise MissingTokenError(f"{UNTAKEN} {missing}")
         if identity is None and visitors is not None:
-            identity = await visitors(call)
+            identity = visit if visit and visit.token else await visitors(call)
         if identity is not None:
             return await forward(replace(call, identity=identity))
         if required:
@@ -53,12 +51,18 @@ def authenticate(
     return authenticate
 
 
-async def _proved(credentials: tuple[Credential, ...], call: Call) -> Identity | None:
+async def _proved(credentials: tuple[Credential, ...], call: Call) -> tuple[Identity | None, Identity | None]:
+    """Return whom the first credential that is somebody's proves, and the visitor whom an auth service knows.
+
+    A visitor's session is easily had. It ends no search: what comes with it is looked at as if it were not there.
+    """
+    visit: Identity | None = None
     for prove in credentials:
         identity = await prove(call)
-        if identity is not None:
-            return identity
-    return None
+        if identity is not None and identity.kind != ANONYMOUS:
+            return identity, None
+        visit = visit or identity
+    return None, visit
 
 
 def within(seconds: float, monotonic: Clock = time.monotonic) -> Stage:
