@@ -81,8 +81,9 @@ def check_closed(answer: Answer, services: Services) -> None:
     check_error(answer, 503, "AUTH_UNAVAILABLE")
     assert services.upstream.seen == []
     told = answer.body.decode() + str(answer.headers)
-    assert not [url for url in services.environment.values() if url.rpartition(":")[2] in told]
-    assert not [name for name in ("127.0.0.1", "Error", "aiohttp", "doctype", "Traceback", "good") if name in told]
+    assert not [
+        name for name in ("127.0.0.1", "http:", "Error", "aiohttp", "doctype", "Traceback", "good") if name in told
+    ]
 
 
 def check_passes(gate: Gate, path: str, fields: Fields) -> None:
@@ -228,7 +229,7 @@ def test_a_dead_service_is_left_alone_for_a_few_seconds_then_tried_once_and_beli
     gate: Gate, services: Services
 ) -> None:
     break_down(gate, services)
-    for elapsed_s in (0, LEFT_ALONE_S - 0.5):
+    for elapsed_s in (0, LEFT_ALONE_S - 2):  # what a busy machine takes comes on top
         gate.wall.ahead_s = elapsed_s
         for fields in (session(), session("somebody"), api_key()):
             check_closed(gate.send("GET", "/lenient/x", fields), services)

@@ -216,7 +216,7 @@ def test_what_was_found_out_for_one_is_not_said_of_another() -> None:
 
 def test_what_was_confirmed_for_one_project_says_nothing_to_another() -> None:
     """Their auth services may both know a user 1; and the service may tell them apart by the header they send."""
-    house = House(AN_ORGANIZATION, said(None, 404))
+    house = House(AN_ORGANIZATION, said(None, status=404))
     kept = Kept(Elapsed(house.clock, house.clock))
     means = Means(ask=house.service, kept=kept, shared=house.shared, told=house.told, wall=house.clock)
     one, other = (Organizations(name=name, where=house.where, means=means) for name in ("one", "other"))
