@@ -42,7 +42,7 @@ INTERNAL_KEY = "what-services-know-the-gateway-by-0123456789"
 SERVICE_KEY = "what-organisations-know-the-gateway-by-0123456789"
 TOKEN_SECRET = "what-the-auth-service-signs-its-own-tokens-with"
 COOKIE, ACCESS_COOKIE = "better-auth.session_token", "CF_Authorization"
-ADA, KIM = "user-ada", "user-kim"
+ADA, KIM, VISITOR = "user-ada", "user-kim", "user-nobody-knows"
 CROW, ROOK = "auth-id-of-crow", "auth-id-of-rook"
 """What the auth service calls two organisations: Ada and Kim are in the first, and nobody we know is in the other."""
 OWN_CROW, OWN_ROOK = "0b7c5f1e-crow", "91d2ab44-rook"
@@ -199,6 +199,7 @@ SESSIONS = {
     "session-of-nobody-else": _session(organization=None),
     "session-of-a-stranger": _session(organization=ROOK),
     "expired-session": _session(expires_at=PAST),
+    "session-of-a-visitor": {**_session(VISITOR, None), "user": {"id": VISITOR, "isAnonymous": True}},
     "session-with-an-expired-token": {**_session(), "jwt": upstream_token(ADA, exp=1_500_000_000)},
 }
 KEYS = {

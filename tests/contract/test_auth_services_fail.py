@@ -231,7 +231,7 @@ def test_a_dead_service_is_left_alone_for_a_few_seconds_then_tried_once_and_beli
     break_down(gate, services)
     for elapsed_s in (0, LEFT_ALONE_S - 2):  # what a busy machine takes comes on top
         gate.wall.ahead_s = elapsed_s
-        for fields in (session(), session("somebody"), api_key()):
+        for fields in (session(), session("somebody")):
             check_closed(gate.send("GET", "/lenient/x", fields), services)
     assert len(services.auth.asked) == FAILURES
     gate.wall.ahead_s = LEFT_ALONE_S
@@ -246,7 +246,7 @@ def test_a_dead_service_is_left_alone_for_a_few_seconds_then_tried_once_and_beli
     assert len(services.auth.asked) == FAILURES + 4
 
 
-def test_other_services_are_asked_while_one_is_left_alone(gate: Gate, services: Services) -> None:
+def test_other_services_and_addresses_are_asked_while_one_is_left_alone(gate: Gate, services: Services) -> None:
     check_passes(gate, "/lenient/x", session())
     services.rest()
     break_down(gate, services)
@@ -255,6 +255,19 @@ def test_other_services_are_asked_while_one_is_left_alone(gate: Gate, services: 
     check_passes(gate, "/lenient/x", [])
     assert (len(services.issuer.asked), len(services.organizations.asked)) == (1, 1)
     assert len(services.auth.asked) == FAILURES
+    services.upstream.seen.clear()
+    check_closed(gate.send("GET", "/lenient/x", api_key()), services)
+    services.auth.trouble = ""
+    check_passes(gate, "/lenient/x", api_key())
+    assert services.auth.paths[FAILURES:] == ["POST /api-key/verify"] * 2
+
+
+def test_one_who_asks_too_often_shuts_out_nobody_else(gate: Gate, services: Services) -> None:
+    services.auth.trouble = "429"
+    for number in range(2 * FAILURES):
+        check_closed(gate.send("GET", "/lenient/x", session(f"somebody-{number}")), services)
+    services.auth.trouble = ""
+    check_passes(gate, "/lenient/x", session())
 
 
 def test_an_answer_in_between_and_a_refusal_too_starts_the_count_anew(gate: Gate, services: Services) -> None:

@@ -200,6 +200,7 @@ def credentials(issuer: str) -> list[Sent]:
         access_token("a bad Access token", theirs(issuer, RSA_2), bad_access),
         access_token("an expired Access token", theirs(issuer, ago_s=7200), bad_access),
         session("a good session", "good-session", organization=OWN_CROW, **ada),
+        Sent("a visitor's session", "visit", cookie("session-of-a-visitor"), token=upstream_token(callers.VISITOR)),
         session("a bad session", "bad-session", bad_known),
         session("an expired session", "expired-session", bad_known),
         session("a session whose token is over", "session-with-an-expired-token", bad_known),
@@ -219,7 +220,7 @@ WATCHED = (
     "authorization", "x-user-id", "x-organization-id", "x-internal-key",
     "cookie", "x-api-key", "apikey", "cf-access-token",
 )  # fmt: skip
-VISITOR = "Bearer a visitor's token"
+MADE = "a token that the gateway made for a visitor"
 Outcome = tuple[int, str, dict[str, str] | None]
 """The status, the code, and those of WATCHED that the upstream saw; None where it saw nothing at all."""
 
@@ -236,7 +237,8 @@ def expected(cell: Cell, sent: Sent) -> Outcome:
     if sent.kind == "gateway":  # in Authorization, where nobody on this route claims it
         return 401, "MISSING_TOKEN", None
     if "anonymous" in accepted:
-        return for_an_organization(cell, Sent("a visitor", "anonymous", token=VISITOR.partition(" ")[2]))
+        known = sent.kind == "visit" and "session" in accepted
+        return for_an_organization(cell, Sent("a visitor", token=sent.token if known else MADE))
     return (401, "MISSING_TOKEN", None) if cell.auth == "required" else for_an_organization(cell, Sent("nobody"))
 
 
@@ -292,7 +294,7 @@ def told(services: Services) -> dict[str, str] | None:
     assert len(dict(pairs)) == len(pairs), pairs
     seen = dict(pairs)
     if "authorization" in seen and is_visitors(seen["authorization"]):
-        seen["authorization"] = VISITOR
+        seen["authorization"] = f"Bearer {MADE}"
     return seen
 
 
@@ -326,7 +328,7 @@ def outcome(gate: Gate, services: Services, path: str, *fields: tuple[str, str])
 def test_no_cell_is_lost() -> None:
     sent = credentials("http://issuer.test")
     assert (len(CELLS), len(SERVED), len(REFUSED)) == (7 * 4 * 3 + 3, 9 + 36 + 1, 18 + 21 + 2)
-    assert (len(sent), len({one.name for one in sent})) == (20, 20)
+    assert (len(sent), len({one.name for one in sent})) == (21, 21)
     codes = {expected(cell, one)[:2] for cell in SERVED for one in sent}
     assert codes == {
         (200, ""),
@@ -462,6 +464,7 @@ def test_the_auth_service_is_sent_the_session_cookie_and_no_other(gate: Gate, se
         (("X-API-Key", "crow_good"),),
         (("x-api-key", "crow_good"),),
         (("ApiKey", "crow_good"),),
+        (("X_API.Key", "crow_good"),),
         bearer("crow_good"),
         (("Authorization", "bearer crow_good"),),
         (("X-API-Key", "crow_good"), ("ApiKey", "crow_good"), *bearer("crow_good")),
@@ -480,6 +483,7 @@ def test_an_api_key_may_be_in_any_of_its_places(gate: Gate, services: Services, 
         (("X-API-Key", "crow_good"), ("ApiKey", "crow_another")),
         (("X-API-Key", "crow_good"), *bearer("crow_another")),
         (("X-API-Key", "crow_good"), ("X-API-Key", "crow_another")),
+        (("X-API-Key", "crow_good"), ("x_api_key", "crow_another")),
         (("X-API-Key", ""),),
         (("X-API-Key", "CROW_good"),),
         (("X-API-Key", "crow_"),),
@@ -558,6 +562,31 @@ def test_what_is_nearly_public_is_not(gate: Gate, services: Services, method: st
     assert answer.status == 401
     assert told(services) is None
     assert gate.send("GET", "/any-public-required/open?a=b").status == 200
+
+
+# ------------------------------------------------------------------------------------------- pages of other sites
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("place", [*GOOD, ("Cookie", f"{TWIN}=good-session")], ids=["cookie", "twin"])
+def test_a_page_of_another_site_changes_nothing_with_the_cookies_of_this_one(
+    gate: Gate, services: Services, method: str, place: tuple[str, str]
+) -> None:
+    for origin in ("https://evil.example", "null", "http://localhost:3003"):
+        check_error(gate.send(method, ANYWHERE[0], [place, ("Origin", origin)]), 403, "FORBIDDEN")
+    check_error(gate.send(method, ANYWHERE[0], [place, ("Sec-Fetch-Site", "cross-site")]), 403, "FORBIDDEN")
+    assert (services.asked, told(services)) == (0, None)
+
+
+@pytest.mark.parametrize("page", [[], [("Origin", "https://app.example.com")], [("Origin", "http://localhost:3001")]])
+def test_our_own_pages_and_programs_may_do_all_that_and_keys_are_of_no_page(
+    gate: Gate, services: Services, page: list[tuple[str, str]]
+) -> None:
+    assert gate.send("POST", ANYWHERE[0], [*GOOD, *page]).status == 200
+    for fields in (GOOD_KEY, bearer(ours())):
+        assert gate.send("POST", ANYWHERE[0], [*fields, ("Origin", "https://evil.example")]).status == 200
+    assert gate.send("GET", ANYWHERE[0], [*GOOD, ("Origin", "https://evil.example")]).status == 200
+    assert len(services.upstream.seen) == 4
 
 
 # ------------------------------------------------------------------------------------------------------------- CORS

@@ -123,7 +123,7 @@ CASES = {
         identity("anonymous", subject="anonymous:1", token="v.w.x"),
         told={**INTERNAL, "authorization": "Bearer v.w.x"},
     ),
-    "nobody looks": Case("/api/v1/auth/sign-in", told=INTERNAL, method="POST"),
+    "nobody looks": Case("/api/v1/auth/sign-in", method="POST"),
     "public": Case("/api/v1/products/health", told=INTERNAL),
     "public webhook": Case("/api/v1/billing/webhook", told=INTERNAL, method="POST"),
     "Access": Case(

@@ -14,6 +14,7 @@ UNNAMED = (
     "This route works for an organization, and your credential names none. Choose an organization (make it the active "
     "one of your session, or use an API key that belongs to one) and try again."
 )
+NOBODY = "This route works for an organization, and you sent no credential that names one. Sign in, and choose one."
 UNCONFIRMED = (
     "Your credential names an organization that does not exist, or that you are not a member of. Choose another one, "
     "or ask its administrators to take you in."
@@ -32,7 +33,7 @@ def organization(policy: str, organizations: Organizations | None) -> Stage:
     async def organization(call: Call, forward: Handler) -> Reply:
         own = "" if policy == "none" else await _confirmed(call, organizations)
         if policy == "required" and not own:
-            raise ForbiddenError(UNNAMED)
+            raise ForbiddenError(UNNAMED if call.identity else NOBODY)
         return await forward(_in_the_name_of(own, call))
 
     return organization
