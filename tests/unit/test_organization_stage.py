@@ -13,7 +13,7 @@ from gatehouse.kept import Kept
 from gatehouse.organizations import Organizations
 from gatehouse.projects.model import Organization
 from gatehouse.proofs import Means
-from gatehouse.stages.organization import UNCONFIRMED, UNNAMED, organization
+from gatehouse.stages.organization import NOBODY, UNCONFIRMED, UNNAMED, organization
 from tests.unit.fakes import FakeClock, a_call, ok, run
 from tests.unit.services import FakeService, FakeShared, said, telling
 
@@ -73,7 +73,7 @@ IN_IT = said({"id": "own-1", "organizations": [{"id": "own-1", "authId": "org-1"
         ("gateway", "org-1", "yes", UNNAMED, ""),
         ("jwks", "org-1", "yes", UNNAMED, ""),
         ("anonymous", "org-1", "yes", UNNAMED, ""),
-        (None, "", "yes", UNNAMED, "nobody"),
+        (None, "", "yes", NOBODY, "nobody"),
     ],
 )
 def test_only_a_confirmed_organization_goes_further(
