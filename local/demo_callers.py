@@ -19,6 +19,8 @@ KEY = "demo-key"
 """What comes after the prefix of the one API key that the demo knows."""
 USER, ORGANIZATION, EMAIL = "demo-user", "demo-organization", "ada@example.com"
 AUDIENCE = "demo"
+KNOWING = frozenset({"AUTH_SERVICE_URL", "ORG_SERVICE_URL", "USER_SERVICE_URL", "CF_ACCESS_URL"})
+"""The variables whose demo services know credentials; all others echo."""
 TOKEN_S = 900
 _BY_AUTH_ID = "/by-auth-id/"
 

@@ -20,7 +20,7 @@ from gatehouse.projects import load
 from gatehouse.stores.admins import PREFIX, AdminRecord, document
 from gatehouse.tokens import Issuer, mint
 from local import demo, stores, template, variables
-from local.demo_callers import AUDIENCE, Callers
+from local.demo_callers import AUDIENCE, KNOWING, Callers
 from local.servers import listen, served
 from local.state import kept
 
@@ -118,8 +118,8 @@ class House:
 
     @property
     def demos(self) -> tuple[str, ...]:
-        """Return the addresses of the demo services."""
-        return tuple(f"http://{LOOPBACK}:{port}" for port in self._ports.values())
+        """Return the addresses of the demo services that know somebody; the others echo whatever they are asked."""
+        return tuple(f"http://{LOOPBACK}:{port}" for name, port in self._ports.items() if name in KNOWING)
 
     def fillings(self) -> dict[str, str]:
         """Return what fills the places of `events/`: tokens of the demo administrator, one good and one past."""

@@ -368,3 +368,49 @@ def test_project_files_with_mistakes_are_a_failure(tmp_path: Path) -> None:
 
 def test_the_secret_of_these_tests_is_not_said() -> None:
     assert SECRET not in said("GET", "/build", "--token", a_login())
+
+
+CROW = {
+    name: f"http://{name.partition('_')[0].lower()}.test"
+    for name in ("AUTH_SERVICE_URL", "ORG_SERVICE_URL", "USER_SERVICE_URL", "PRODUCT_SERVICE_URL", "CHAT_SERVICE_URL")
+}
+
+
+def of_crow(*arguments: str) -> str:
+    return said(*arguments, **CROW)
+
+
+def test_a_session_is_explained_as_what_it_would_tell_the_service() -> None:
+    text = of_crow("GET", "/api/v1/products/x", "-H", "Cookie: better-auth.session_token=abc")
+    for expected in (
+        "a session (the cookie 'better-auth.session_token'", "this request has one", "this request has none",
+        "x-organization-id: (the organization's own id)", "x-user-id: (the user)",
+        "cookie: may be a credential, and stays at the gateway",
+        "forwarded, if the credential is good and its organization is confirmed",
+    ):  # fmt: skip
+        assert expected in text
+    assert "abc" not in text
+
+
+def test_a_visitor_is_explained_as_nobody_in_particular() -> None:
+    text = of_crow("GET", "/api/v1/chat/x")
+    assert "(the visitor) (anonymous; scopes: anonymous)" in text
+    assert "x-user-id: ${identity.user} (there is nothing to fill it with)" in text
+
+
+@pytest.mark.parametrize("name", ["X-API-Key", "ApiKey", "X_Api_Key"])
+def test_a_key_is_seen_in_whatever_spelling_the_gateway_sees_it(name: str) -> None:
+    text = of_crow("GET", "/api/v1/products/x", "-H", f"{name}: crow_secret-one")
+    assert "forwarded, if the credential is good" in text
+    assert f"{name.lower()}: may be a credential, and stays at the gateway" in text
+    assert "secret-one" not in text
+
+
+def test_a_public_request_needs_nothing() -> None:
+    text = of_crow("GET", "/api/v1/products/health", "-H", "Cookie: better-auth.session_token=abc")
+    assert "public: this method and path need no credential" in text
+    assert "forwarded; the upstream answers" in text
+
+
+def test_without_a_credential_it_says_which_there_are() -> None:
+    assert "401 MISSING_TOKEN: This route needs one of these: a session" in of_crow("GET", "/api/v1/products/x")

@@ -796,3 +796,22 @@ def test_the_command_that_checks_them_finds_nothing_wrong(environ: dict[str, str
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert {line.partition(":")[0] for line in done.stdout.splitlines()} >= {"crow", "ai-proxy", "metacogna"}
+
+
+@pytest.mark.parametrize(
+    "base", ["http://auth.test", "http://auth.test/", "http://auth.test/base", "http://auth.test/base//"]
+)
+def test_an_address_whose_variable_ends_with_a_slash_has_one_slash_there(tmp_path: Path, base: str) -> None:
+    """An upstream may end with one, too; a service that is asked for //get-session answers something else."""
+    text = """\
+project: demo
+providers:
+  session: {type: session, cookie: s, url: "${BASE}/get-session?a=b"}
+organization: {session: "${BASE}/o/{organization}"}
+routes: [{name: A, path: /a, upstream: "http://a.test", accept: [session]}]
+"""
+    project = loaded(tmp_path, text, {"BASE": base})
+    url = project.providers["session"].url
+    assert url == f"{base.rstrip('/')}/get-session?a=b"
+    assert project.organization is not None
+    assert project.organization.session == f"{base.rstrip('/')}/o/{{organization}}"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gatehouse.build import gateway
 from gatehouse.call import Call, Identity, Reply
 from gatehouse.errors import RejectedCredentialError
-from gatehouse.projects import Projects, load
+from gatehouse.projects import ProjectFileError, Projects, load
 from tests.unit.fakes import FakeKit, a_call, body_of, run, write
 from tests.unit.project_files import a_file
 
@@ -160,9 +160,9 @@ def test_a_route_within_another_has_public_requests_of_its_own(tmp_path: Path) -
     assert doors("GET", "/a/b/health").status == 401
 
 
-def test_a_public_request_is_not_public_where_the_route_does_not_take_its_method(tmp_path: Path) -> None:
-    reply = Doors(tmp_path, methods=["POST"])("GET", "/a/health")
-    assert (reply.status, reply.headers.get("allow")) == (405, "POST")
+def test_a_public_request_that_the_route_does_not_answer_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ProjectFileError, match="'GET /health' is public, but 'methods' of the route has no GET"):
+        Doors(tmp_path, methods=["POST"])
 
 
 def test_a_public_request_without_an_upstream_says_so(tmp_path: Path) -> None:

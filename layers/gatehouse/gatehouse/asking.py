@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
-from gatehouse.errors import AuthUnavailableError
 from gatehouse.headers import Headers, Pair
 
 
@@ -36,18 +34,6 @@ class Answer:
     status: int
     headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
-
-    @property
-    def document(self) -> Any:
-        """Return the JSON value that the answer holds.
-
-        Raises:
-            AuthUnavailableError: it holds none: whatever answered, it is not the service that was asked.
-        """
-        try:
-            return json.loads(self.body.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise AuthUnavailableError from error
 
 
 class Asking(Protocol):

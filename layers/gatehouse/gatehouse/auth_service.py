@@ -24,7 +24,8 @@ MOST_BYTES = 64 * 1024
 LOGGED_EVERY_S = 60.0
 OK = 200
 CLIENT_ERRORS = range(400, 500)
-NOT_ANSWERS = frozenset({408, 429})
+TOO_MANY = 429
+NOT_ANSWERS = frozenset({408, TOO_MANY})
 """Client errors that say how the service is, and nothing about the credential (RFC 9110 section 15.5, RFC 6585)."""
 _OURS: tuple[Pair, ...] = (("accept", "application/json"), ("accept-encoding", "identity"), ("user-agent", "gatehouse"))
 
@@ -129,7 +130,7 @@ class AuthService:
         """
         body = reply.body if isinstance(reply.body, bytes) else await _read(reply.body, self._most_bytes)
         reason = _unfit(reply) or ("too large" if len(body) > self._most_bytes else "")
-        if reply.status in NOT_ANSWERS:
+        if reply.status == TOO_MANY:
             raise _UncountedError(reason)
         if reason:
             raise _FailedError(reason)

@@ -116,9 +116,9 @@ def outermost(*cors_stage: Stage) -> tuple[Stage, ...]:
 def build(project: Project, route: Route, path: str, kit: Collaborators) -> Handler:
     """Return the pipeline of *route*, for requests under *path*, one of its patterns.
 
-    The order: security headers, CORS, failures, methods, who is calling, whether they may, whether their credential
-    says what it must, for which organisation, note that it was used, forward. What the route has `public` goes from the
-    methods to the end: nobody looks at who is calling.
+    The order: security headers, CORS, failures, methods, whose page sent the cookies, who is calling, whether they may,
+    whether their credential says what it must, for which organisation, note that it was used, forward. What the route
+    has `public` goes from the methods to the end: nobody looks at who is calling.
     """
     around = (*outermost(*([cors(project.cors)] if project.cors else [])), methods(route.methods))
     end = _end(route, path, project, kit)

@@ -94,7 +94,7 @@ class Circuits:
         self._circuits: OrderedDict[str, Circuit] = OrderedDict()
 
     def of(self, service: str) -> Circuit:
-        """Return the circuit of *service*, which is named by its origin; the one used longest ago makes room."""
+        """Return the circuit of *service*, by the name that questions give it; the one used longest ago makes room."""
         circuit = self._circuits.get(service)
         if circuit is None:
             circuit = self._circuits[service] = Circuit(self._elapsed)

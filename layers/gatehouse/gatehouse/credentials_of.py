@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gatehouse.cookies import cookies
 from gatehouse.errors import MissingTokenError
 from gatehouse.headers import Headers
-from gatehouse.hygiene import spelling
+from gatehouse.hygiene import spelled, spelling
 from gatehouse.projects.model import (
     GATEWAY,
     AnonymousProvider,
@@ -83,7 +83,7 @@ def is_there(headers: Headers, provider: Provider) -> bool:
     sent = {name for name, _ in cookies(headers)}
     if isinstance(provider, SessionProvider):
         return bool(sent & {provider.cookie, f"__Secure-{provider.cookie}"})
-    if any(name.lower() in headers for name in provider.headers):
+    if spelled(headers, provider.headers):
         return True
     if isinstance(provider, ApiKeyProvider):
         return provider.bearer and any(map(_begins(provider.prefix), headers.get_all("authorization")))

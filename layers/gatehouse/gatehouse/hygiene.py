@@ -108,15 +108,20 @@ def inward(headers: Headers, ours: tuple[Pair, ...], withheld: frozenset[str] = 
 
 
 def removed(
-    headers: Headers, ours: tuple[Pair, ...], withheld: frozenset[str] = frozenset()
+    headers: Headers, said: frozenset[str], credentials: frozenset[str] = frozenset()
 ) -> tuple[tuple[str, str], ...]:
-    """Return the client's fields that `inward` leaves out, each name with the reason in words."""
-    said = withheld | {spelling(name) for name, _ in ours}
+    """Return the client's fields that `inward` leaves out, each name with the reason in words.
+
+    *said* is what the gateway says itself, or would if it had something to say; *credentials* is where callers prove
+    who they are: both in the one spelling.
+    """
     options = nominated(headers)
 
     def why(name: str) -> str:
         if spelling(name) in said:
             return "is set by the gateway on this route"
+        if spelling(name) in credentials:
+            return "may be a credential, and stays at the gateway"
         return barred(name) or ("is named by Connection" if spelling(name) in options else "")
 
     return tuple((name, why(name)) for name, _ in headers if why(name))

@@ -30,7 +30,8 @@ MOST_ID = 256
 Reader: TypeAlias = Callable[[Any, str, str], str | None]
 """Takes what a service answered, the organisation that was named and the user; see `memberships`."""
 _READERS: dict[str, Reader] = {SESSION: organization_of, "api_key": membership_of}
-_UNKNOWN = (403, 404)
+_REFUSED = 403
+_UNKNOWN = (_REFUSED, 404)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +160,9 @@ def _understood(answer: Answer, identity: Identity, read: Reader) -> str | None:
     Raises:
         AuthUnavailableError: it says neither yes nor no.
     """
+    if answer.status == _REFUSED:
+        # Whom does it refuse, the caller or the gateway itself? An operator can tell.
+        logs.error("organization refused", kind=identity.kind, status=answer.status)
     if answer.status in _UNKNOWN:
         return None
     if answer.status != 200:  # noqa: PLR2004  # OK

@@ -1,4 +1,4 @@
-"""Text that only whoever holds a credential can read: AES-256-GCM under a key derived from the credential.
+"""Text that only whoever holds a secret can read, a credential say: AES-256-GCM under a key derived from it.
 
 What services say of sessions and API keys is shared between processes this way. Who reads the table learns nothing,
 and who writes it cannot say who somebody is.

@@ -23,6 +23,7 @@ from gatehouse.stages.organization import NAMING
 from gatehouse.tokens import Issuer, TokenVerifier, identity_of
 from gatehouse.upstreams import Outbound
 from gatehouse.usage import LastUse
+from gatehouse.visitors import ANONYMOUS
 
 
 class _Recorder:
@@ -79,6 +80,7 @@ class _Reader(TokenVerifier):
 
 _NO_MEANS: Any = None
 """Nobody is asked, so nothing is needed for it."""
+A_TOKEN = "(the token)"  # noqa: S105  # it stands for one
 OWN_ORGANIZATION = "(the organization's own id)"
 
 
@@ -91,14 +93,16 @@ class _NoOrganizations(Organizations):
 
 
 def _named(kind: str) -> Identity:
-    """Return somebody whom a service would name."""
+    """Return somebody whom a credential of this *kind* would name, with what such a one can say."""
+    if kind == ANONYMOUS:
+        return Identity(kind=kind, subject="(the visitor)", scopes=frozenset({ANONYMOUS}), token=A_TOKEN)
     return Identity(
         kind=kind,
         subject="(the user)",
         user="(the user)",
         organization="(the organization)" if kind in NAMING else "",
-        email="(the e-mail address)",
-        token="(the token)",  # noqa: S106  # it stands for one
+        email="" if kind == "api_key" else "(the e-mail address)",
+        token=A_TOKEN,
     )
 
 

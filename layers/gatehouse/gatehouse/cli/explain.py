@@ -195,7 +195,7 @@ def _upstream(upstream: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _outcome(outcome: dict[str, Any]) -> str:
     if outcome["kind"] == "forwarded":
-        return "forwarded, if what was sent as a credential is good (and not revoked); the upstream answers"
+        return f"forwarded{outcome['if']}; the upstream answers"
     if outcome["kind"] == "own":
         return str(outcome["message"])
     if outcome["kind"] == "answered":

@@ -74,7 +74,7 @@ def explained(projects: Projects, call: Call, clock: Clock = time.time) -> Docum
         "near": [],
         "callers": _callers(matching[0], clean, seen.identity),
         "upstream": _upstream(matching[0], clean),
-        "outcome": _outcome(seen),
+        "outcome": {**_outcome(seen), **_provided(matching[0], clean, seen)},
     }
 
 
@@ -96,7 +96,7 @@ def _own(first: str) -> Document:
 def _outcome(seen: Outcome) -> Document:
     reply = seen.reply
     if seen.outbound:
-        return {"kind": "forwarded", "status": None, "code": None, "message": None, "allow": None}
+        return {"kind": "forwarded", "status": None, "code": None, "message": None, "allow": None, "if": ""}
     body = json.loads(reply.whole) if reply.whole else {}
     allow = reply.headers.get("allow") or None
     kind = "refused" if body else "answered"
@@ -107,6 +107,17 @@ def _outcome(seen: Outcome) -> Document:
         "message": body.get("message"),
         "allow": allow,
     }
+
+
+def _provided(found: Found, call: Call, seen: Outcome) -> Document:
+    """Return what has to be true for a request that would be forwarded, in words to go on with."""
+    project, route, _ = found
+    if seen.outbound is None or seen.identity is None or is_public(found, call):
+        return {}
+    ours = seen.identity.kind == GATEWAY
+    named = bool(project.organization and route.organization != "none" and seen.identity.organization)
+    conditions = [", if the credential is good", " and not revoked" if ours else ""]
+    return {"if": "".join((*conditions, " and its organization is confirmed" if named else ""))}
 
 
 def _route(matching: list[Found]) -> Document:

@@ -52,11 +52,17 @@ def _token(headers: Headers, names: tuple[str, ...], cookie: str) -> str | None:
         if len(values) > 1:
             raise ForeignTokenError(f"The header '{name}' was sent more than once; send one token.")
         if values:
-            return _bearer(*values) if name == AUTHORIZATION else values.pop()
+            return _bearer(*values) if name == AUTHORIZATION else _bare(name, *values)
     try:
         return value_of(headers, cookie) if cookie else None
     except RepeatedCookieError as error:
         raise ForeignTokenError(str(error)) from error
+
+
+def _bare(name: str, value: str) -> str:
+    if value.lower().startswith("bearer "):
+        raise ForeignTokenError(f"The header '{name}' holds the token alone, without 'Bearer'.")
+    return value
 
 
 def _bearer(value: str) -> str:

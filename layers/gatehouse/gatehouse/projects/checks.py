@@ -82,6 +82,8 @@ def _local(item: str) -> Iterator[str]:
 
 def duration(value: Any) -> float:
     """Take a duration, as seconds."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise vol.Invalid(f"a duration needs a unit: write {value}s, or another of ms, s, m, h, d")
     try:
         return seconds(text(value))
     except ValueError as error:
@@ -134,7 +136,7 @@ def service(value: Any) -> str | None:
     """Take the address of a service that is asked about callers; None where the variable that holds it is not set."""
     if value is None:
         return None
-    address = text(value)
+    address = _joined(text(value))
     _service(address)
     return address
 
@@ -145,7 +147,7 @@ def service_with(name: str) -> Any:
     def check(value: Any) -> str | None:
         if value is None:
             return None
-        address = text(value)
+        address = _joined(text(value))
         host, path = _parted(address)
         if f"{{{name}}}" not in path:
             raise vol.Invalid(f"expected an address with {{{name}}} in its path or query")
@@ -153,6 +155,13 @@ def service_with(name: str) -> Any:
         return address
 
     return check
+
+
+def _joined(address: str) -> str:
+    """Return *address* with one slash where a variable that ends with one meets a path that begins with one."""
+    where, mark, query = address.partition("?")
+    host, path = _parted(where)
+    return host + re.sub("/{2,}", "/", path) + mark + query
 
 
 def _parted(address: str) -> tuple[str, str]:

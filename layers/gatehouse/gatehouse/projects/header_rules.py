@@ -9,8 +9,9 @@ from typing import Any
 
 from gatehouse.hygiene import may_be_set, spelling
 from gatehouse.projects.model import Project, Route
-from gatehouse.templates import FILLED, KEPT, OWN_TOKEN, PLACEHOLDER, SECRET, parse
+from gatehouse.templates import FILLED, KEPT, OWN_TOKEN, PLACEHOLDER, SECRET, Placeholder, parse
 
+ORGANIZATION = Placeholder("identity", "organization")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -76,5 +77,7 @@ def _sense(value: str | Mapping[str, Any], route: Route, *, inherited: bool) -> 
     for placeholder in dict.fromkeys(parse(value).placeholders):
         if placeholder.source in {"identity", "claims"} and route.auth == "none" and not inherited:
             yield f"nobody looks at who is calling where auth is none, so '{placeholder}' is never filled"
+        elif placeholder == ORGANIZATION and not inherited and route.organization == "none":
+            yield "nobody asks for organisations here, so it is never filled: say organization: required, or optional"
         elif placeholder == OWN_TOKEN and not inherited and set(route.accept) == {KEPT}:
             yield f"the gateway's own tokens never leave it, so '{placeholder}' is never filled; name claims instead"

@@ -70,7 +70,7 @@ def _provider(provider: Provider) -> Iterator[Finding]:
         return
     yield from _said(provider.set_headers, ("set_headers",))
     if isinstance(provider, AnonymousProvider) and provider.token_url and provider.url == "":
-        yield ("token_url",), "is asked after 'url' was: say that, too"
+        yield ("token_url",), "'token_url' is asked after 'url' was: say that, too"
     if isinstance(provider, ApiKeyProvider):
         if not provider.headers and not provider.bearer:
             yield ("headers",), "an API key needs a header to be in, or bearer: true"
@@ -104,8 +104,18 @@ def _route(route: Route, project: Project) -> Iterator[Finding]:
                 yield ("accept",), f"'{name}' has no {' and no '.join(missing)} here: set what providers.{name} names"
     if route.organization != "none":
         yield from _organization(route, project, accepted)
+    yield from _unanswered(route, project)
     if route.public and route.auth == "none":
         yield ("public",), "everything is public where auth is none: leave 'public' out"
+
+
+def _unanswered(route: Route, project: Project) -> Iterator[Finding]:
+    """Yield what *route* has public and does not answer; a default may stand over routes that take other methods."""
+    if "public" in project.defaults and len(project.defaults["public"]) == len(route.public):
+        return
+    for method, below in route.public:
+        if method not in route.methods:
+            yield ("public",), f"'{method} {below}' is public, but 'methods' of the route has no {method}"
 
 
 def _order(route: Route, accepted: list[tuple[str, Provider]]) -> Iterator[Finding]:

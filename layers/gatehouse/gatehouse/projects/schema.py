@@ -119,7 +119,8 @@ def listing(item: Any, *, least: int = 0) -> Check:
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list) or len(value) < least:
-            raise vol.Invalid("expected a list" + (f" of at least {least}" if least else ""))
+            written = f": write [{value}]" if isinstance(value, str) and value else ""
+            raise vol.Invalid("expected a list" + (f" of at least {least}" if least else "") + written)
         made = _each(item, value)
         if len({repr(one) for one in made}) < len(made):
             raise vol.Invalid("expected no item twice")

@@ -136,7 +136,8 @@ def passage(target: Target, call: Call, secrets: Mapping[str, str]) -> Passage:
     """
     ours = (*told(target, call), *_set(target, call, secrets))
     kept = sent(target, call, secrets)[: -len(ours)]
-    return Passage(tuple(kept), removed(call.headers, ours, target.withheld), ours)
+    said = frozenset(spelling(name) for name, _ in (*ours, *target.set_headers))
+    return Passage(tuple(kept), removed(call.headers, said, target.withheld), ours)
 
 
 def _set(target: Target, call: Call, secrets: Mapping[str, str]) -> tuple[Pair, ...]:

@@ -13,6 +13,7 @@ import select
 import ssl
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from functools import cached_property, partial
 from urllib.parse import urlsplit
 
@@ -45,16 +46,15 @@ class BufferedUpstream:
         place = (url.scheme, url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
         target = outbound.url[outbound.url.index("/", len(url.scheme) + 3) :]
         connection = self._taken(place) or await self._connected(place, outbound.timeout_s)
-        try:
+        with ExitStack() as closing:
+            closing.callback(connection.close)
             response = _sent(connection, outbound, target, deadline)
+            closing.callback(response.close)  # it holds the socket open on its own, once it is not to be used again
             reply, reusable = _answer(response), not response.will_close
-        except BaseException:
-            connection.close()
-            raise
+            if reusable:
+                closing.pop_all()
         if reusable:
             self._idle[place].append((connection, time.monotonic()))
-        else:
-            connection.close()
         return reply
 
     async def close(self) -> None:
