@@ -76,7 +76,7 @@ def a_login(**claims: Any) -> str:
 
 def test_a_request_without_a_token_is_told_what_the_gateway_will_say() -> None:
     document = explained("GET", "/build/x?y=1")
-    assert set(document) == DOCUMENT | {"callers", "upstream"}
+    assert set(document) == DOCUMENT | {"callers", "limits", "upstream"}
     assert set(document["outcome"]) == OUTCOME
     assert (document["route"]["project"], document["route"]["name"], document["route"]["path"]) == (
         "metacogna",
