@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gatehouse.call import Identity
 from gatehouse.counting import RouteLimit, bucket
 from gatehouse.gcra import Rate
-from gatehouse.token_ids import for_session
+from gatehouse.token_ids import for_session, session_of
 from tests.unit.fakes import NOW, a_call
 
 BYS = ("ip", "subject", "organization", "key")
@@ -116,8 +116,9 @@ def test_a_key_without_a_name_and_a_session_are_counted_as_the_caller(claims: di
 
 
 def test_a_token_that_was_refreshed_is_the_same_key_and_that_of_another_login_is_not() -> None:
-    first = for_session(NOW, "5e55")
-    assert counted("key", of_ours(jti=first)) == counted("key", of_ours(jti=for_session(NOW + 60, "5e55")))
+    first = for_session(NOW)
+    refreshed = for_session(NOW + 60, session_of(first))
+    assert counted("key", of_ours(jti=first)) == counted("key", of_ours(jti=refreshed))
     assert counted("key", of_ours(jti="j1")) != counted("key", of_ours(jti="j2"))
 
 
