@@ -35,11 +35,9 @@ def of_ours(subject: str = "ada", jti: str = "j1", *scopes: str, **claims: Any) 
     )
 
 
-@given(by=st.sampled_from(BYS), one=TEXTS, other=TEXTS)
+@given(by=st.sampled_from(["subject", "organization", "key"]), one=TEXTS, other=TEXTS)
 def test_two_callers_share_a_bucket_only_if_they_are_one(by: str, one: str, other: str) -> None:
     kinds = {"subject": "subject", "organization": "organization", "key": "subject"}
-    if by == "ip":
-        return
     names = [counted(by, Identity(kind="session", **{"subject": "s", kinds[by]: text or "x"})) for text in (one, other)]
     assert (names[0] == names[1]) is ((one or "x") == (other or "x"))
 

@@ -302,6 +302,20 @@ def test_without_the_table_a_process_keeps_the_limit_by_itself(
     assert (line["event"], line["level"], line["reason"]) == ("limits not reached", "ERROR", type(error).__name__)
 
 
+def test_that_the_table_is_away_is_said_once_whatever_the_number_of_requests(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = Counting()
+    here.table.error = OSError()
+
+    async def five() -> None:
+        await asyncio.gather(*(here.one(a_call(client_ip=f"192.0.2.{number}")) for number in range(5)))
+
+    run(five())
+    assert here.table.asked == 5
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 def test_a_table_that_failed_is_left_alone_for_a_while_and_then_asked_again() -> None:
     here = Counting()
     here.table.error = OSError()
@@ -346,12 +360,12 @@ def test_a_table_that_hangs_costs_a_request_its_budget_and_the_next_nothing(monk
 def test_all_limits_of_a_request_wait_no_longer_than_one() -> None:
     here = Counting()
     call = a_call()
-    call.counts.append(Count(limit="a", allowed=True, remaining=1, more_after_s=1, waited_s=BUDGET_S - 0.001))
+    call.counts.append(Count(limit="a", allowed=True, remaining=1, more_after_s=1, waited_s=BUDGET_S - 0.2))
     run(here.one(call))
     assert here.table.asked == 1
-    call.counts.append(Count(limit="b", allowed=True, remaining=1, more_after_s=1, waited_s=0.001))
+    call.counts.append(Count(limit="b", allowed=True, remaining=1, more_after_s=1, waited_s=0.2))
     assert run(here.one(call)).allowed
-    assert here.table.asked == 1
+    assert (here.table.asked, here.limits._failed) == (1, None)  # who has no time left says nothing of the table
 
 
 def test_requests_that_wait_for_the_table_are_bounded() -> None:
