@@ -76,7 +76,7 @@ def a_login(**claims: Any) -> str:
 
 def test_a_request_without_a_token_is_told_what_the_gateway_will_say() -> None:
     document = explained("GET", "/build/x?y=1")
-    assert set(document) == DOCUMENT | {"callers", "upstream"}
+    assert set(document) == DOCUMENT | {"callers", "limits", "upstream"}
     assert set(document["outcome"]) == OUTCOME
     assert (document["route"]["project"], document["route"]["name"], document["route"]["path"]) == (
         "metacogna",
@@ -86,6 +86,38 @@ def test_a_request_without_a_token_is_told_what_the_gateway_will_say() -> None:
     assert (document["outcome"]["status"], document["outcome"]["code"]) == (401, "MISSING_TOKEN")
     assert document["upstream"]["url"] == "http://build.test/x?y=1"
     assert document["callers"]["accept"][0]["sent"] is False
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/build/x", []),
+        ("/api/v1/auth/x", ["auth: 10 in 60 s, 10 at once, counted by ip"]),
+        ("/api/v1/products/health", ["standard: 100 in 60 s, 100 at once, counted by ip"]),
+        ("/ai", ["per-user: 60 in 60 s, 60 at once, counted by subject"]),
+    ],
+)
+def test_the_limits_of_a_request_are_shown(path: str, expected: list[str]) -> None:
+    lines = [line.partition("limit")[2].strip() for line in said("POST", path).splitlines() if line.startswith("limit")]
+    assert lines == expected
+    assert [one["name"] for one in explained("POST", path)["limits"]] == [one.partition(":")[0] for one in expected]
+
+
+def test_limits_are_shown_in_the_order_they_are_kept_and_public_requests_have_those_by_address(tmp_path: Path) -> None:
+    project = """
+project: demo
+tokens: {issuer: i, audience: a, elevated: [AUTH]}
+limits:
+  me: {requests: 5, per: 1500ms, by: subject, shadow: true}
+  here: {requests: 100, per: 1m, burst: 7}
+routes: [{name: A, path: /a, upstream: "http://a.test", limit: [me, here], public: [GET /health]}]
+"""
+    folder = str(write(tmp_path, project))
+    shown = invoke("explain", "GET", "/a", "--projects", folder).stdout
+    assert "here: 100 in 60 s, 7 at once, counted by ip\n" in shown
+    assert "me: 5 in 1.5 s, 5 at once, counted by subject; in the shadow: it counts, and refuses nothing\n" in shown
+    assert shown.index("here: ") < shown.index("me: ")
+    assert "me: " not in invoke("explain", "GET", "/a/health", "--projects", folder).stdout
 
 
 def test_a_request_that_would_get_through_shows_what_the_upstream_gets() -> None:

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from gatehouse.stores import aws_json
 from gatehouse.stores.aws_json import AwsError, address
-from gatehouse.stores.revocation_log import RevocationLog
+from gatehouse.stores.revocation_log import DYNAMODB, RevocationLog
 from gatehouse.stores.secrets import secret_value
 from gatehouse.stores.sigv4 import Credentials, Post, signed
 from local.house import House
@@ -62,6 +62,29 @@ def test_credentials_that_are_not_in_the_environment_are_boto3s_to_find(house: H
     monkeypatch.setattr(aws_json, "_asked", None)  # nothing but boto3 asks
     assert json.loads(asyncio.run(secret_value(arn)))["current"] == "local"
     assert isinstance(asyncio.run(RevocationLog(table).since(0)), list)
+
+
+def test_a_refusal_that_boto3_hears_is_the_one_that_we_would_have_heard(house: House, monkeypatch: pytest.MonkeyPatch):
+    """What a failed condition says of the item is in it: limits read how full a bucket is."""
+    table = house.template.made["CacheTable"]["Ref"]
+    update = {
+        "TableName": table,
+        "Key": {"pk": {"S": "limit#route-of-nobody"}},
+        "UpdateExpression": "SET tat = :one",
+        "ConditionExpression": "attribute_not_exists(tat)",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    aws_json.call(DYNAMODB, "UpdateItem", update)
+    heard = []
+    for by_boto3 in (False, True):
+        if by_boto3:
+            monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "false")
+            monkeypatch.setattr(aws_json, "_asked", None)
+        with pytest.raises(AwsError, match=r"^ConditionalCheckFailedException$") as refused:
+            aws_json.call(DYNAMODB, "UpdateItem", update)
+        heard.append(refused.value.answer["Item"])
+    assert heard == [{"pk": {"S": "limit#route-of-nobody"}, "tat": {"N": "1"}}] * 2
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,11 +23,13 @@ from gatehouse.hygiene import may_be_set
 from gatehouse.organizations import Organizations
 from gatehouse.projects import Projects, load
 from gatehouse.projects.model import Project, Route
+from gatehouse.route_limits import RouteLimits
+from gatehouse.stores.route_buckets import RouteBuckets
 from local.variables import secret_names, unset
 from tests.contract import callers
 from tests.contract.callers import ADA, COOKIE, HOSTS, INTERNAL_KEY, OWN_CROW, Gate, Services, upstream_token
 from tests.contract.test_who_is_calling import HEAD
-from tests.unit.fakes import ROOT, FakeKit, FakeOrganizations, FakeUpstream, a_call, run, write
+from tests.unit.fakes import NOW, ROOT, FakeKit, FakeOrganizations, FakeUpstream, a_call, run, write
 
 SHIPPED = ROOT / "layers/config/projects"
 SECRETS = {name: f"the-{name}-of-this-deployment" for name in secret_names(SHIPPED)}
@@ -173,6 +177,7 @@ def proving(who: Identity | None, kind: str) -> Credential:
 def door(case: Case) -> Door:
     upstream = FakeUpstream()
     kit = FakeKit(upstream)
+    kit.limits = RouteLimits(RouteBuckets(""), count(NOW, 60).__next__, time.monotonic, shared=False)  # a minute each
     kit.named_secrets = SECRETS
     kit.confirming = cast("Organizations", FakeOrganizations({"crow": "own-crow"}))
     kinds = {"session": "session", "api_key": "api_key", "anonymous": "anonymous", "access": "jwks"}

@@ -15,9 +15,10 @@ from gatehouse.accounts import log_in
 from gatehouse.errors import InvalidCredentialsError, RateLimitedError
 from gatehouse.gcra import parse
 from gatehouse.login_limits import LoginLimits, LoginRates
-from gatehouse.stores import limits, places
+from gatehouse.stores import aws_json, places
 from gatehouse.stores.limits import Limits
 from gatehouse.stores.places import LoginPlaces
+from local.house import NEVER_REAL
 from tests.security.test_logins import RIGHT, Hasher, Records, modern
 
 NOW = 1_800_000_000.0
@@ -54,9 +55,11 @@ def hasher(monkeypatch: pytest.MonkeyPatch) -> Hasher:
 def dynamodb(ministack: str) -> Iterator[Any]:
     client = boto3.Session("local", "local", region_name="us-east-1").client("dynamodb", endpoint_url=ministack)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (limits, places):
-            patch.setattr(module, "client", lambda _: client)
+        for name, value in (NEVER_REAL | {"AWS_ENDPOINT_URL_DYNAMODB": ministack}).items():
+            patch.setenv(name, value)
+        patch.setattr(places, "client", lambda _: client)
         yield client
+    aws_json.close()
     client.close()
 
 

@@ -41,15 +41,17 @@ def test_the_proxy_may_read_the_revocation_log_and_nothing_else_of_the_tokens(de
     table = {"Fn::GetAtt": ["TokensTable", "Arn"]}
     shared = {"Fn::GetAtt": ["CacheTable", "Arn"]}
     expected = [READ_SECRET, ("dynamodb:Query", table), ("dynamodb:UpdateItem", table)]
-    expected += [("dynamodb:GetItem", shared), ("dynamodb:PutItem", shared)]
+    expected += [("dynamodb:GetItem", shared), ("dynamodb:PutItem", shared), ("dynamodb:UpdateItem", shared)]
     assert grants(deployed, "ProxyFunction") == expected
 
 
-def test_the_proxy_may_touch_nothing_of_the_cache_but_what_processes_share(deployed):
+def test_the_proxy_may_touch_nothing_of_the_cache_but_what_processes_share_and_its_own_counts(deployed):
     """Above all not the counts of failed logins, nor the places that people log in from."""
     (sharing,) = [one for one in statements(deployed, "ProxyFunction") if one["Sid"] == "ShareAnswers"]
     assert sharing["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["shared#*"]}}
     conditions = {one["Sid"]: one.get("Condition") for one in statements(deployed, "ProxyFunction")}
+    counts = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["limit#route-*"]}}
+    assert conditions["CountRequests"] == counts
     assert conditions["ReadRevocations"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["revocations"]}}
     assert conditions["NoteLastUse"] == {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["token#*"]},

@@ -16,6 +16,8 @@ from gatehouse.headers import Headers, Pair
 from gatehouse.keys import Key, KeyRing
 from gatehouse.organizations import Organizations
 from gatehouse.projects import Project, Projects, load
+from gatehouse.route_limits import RouteLimits
+from gatehouse.stores.route_buckets import RouteBuckets
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Outbound
 from gatehouse.usage import LastUse
@@ -138,6 +140,7 @@ class FakeKit:
         self.used: list[tuple[str, int]] = []
         self.named_secrets: dict[str, str] = {}
         self.credentials: dict[str, Credential] = {}
+        self.limits = RouteLimits(RouteBuckets(""), self.clock, self.clock, shared=False)
         self.confirming: Organizations = cast("Organizations", FakeOrganizations())
 
     def credential(self, project: Project, name: str) -> Credential:  # one project at a time

@@ -505,7 +505,7 @@ def test_what_an_upstream_says_about_origins_does_not_come_through(policy: Cors,
 def test_what_an_upstream_exposes_stays_exposed_beside_what_the_project_exposes() -> None:
     assert opened(Headers((("access-control-expose-headers", "ETag"),)), OPEN, "x").get_all(
         "access-control-expose-headers"
-    ) == ("ETag, Retry-After, X-Request-Id",)
+    ) == ("ETag, Retry-After, X-Request-Id, RateLimit, RateLimit-Policy",)
     assert "access-control-expose-headers" not in opened(Headers(), Cors(origins=("*",), expose=()), "x")
 
 

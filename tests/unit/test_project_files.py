@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gatehouse.errors import InvalidRequestError
 from gatehouse.projects import Problem, ProjectFileError, Projects, health_urls, load
 from gatehouse.projects.load import MOST_BYTES
-from gatehouse.projects.model import Cors, Project, Route
+from gatehouse.projects.model import EXPOSED, Cors, Project, Route
 from gatehouse.routes import pattern
 from tests.unit.fakes import metacogna, the_metacogna, write
 from tests.unit.project_files import ROUTE, TOKENS, a_file, loaded, problems, said
@@ -58,7 +58,7 @@ def test_a_route_is_safe_unless_it_says_otherwise(tmp_path: Path) -> None:
 def test_cors_has_the_defaults_that_browsers_need(tmp_path: Path) -> None:
     cors = loaded(tmp_path, a_file(cors={"origins": ["https://app.test"]})).cors
     assert cors
-    assert (cors.credentials, cors.max_age, cors.expose) == (False, 86_400.0, ("Retry-After", "X-Request-Id"))
+    assert (cors.credentials, cors.max_age, cors.expose) == (False, 86_400.0, EXPOSED)
 
 
 def test_defaults_stand_under_every_route_and_a_route_can_say_otherwise(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def later_keys(model: type) -> list[str]:
 
 
 LATER_VALUES: dict[str, Any] = {
-    "limit": "standard", "cache": {"ttl": "60s"}, "claims": {"project": "x"},
+    "cache": {"ttl": "60s"}, "claims": {"project": "x"},
     "set_headers": {"X-A": "${identity.user}"},
     "public": ["GET /health"], "organization": "required", "revocation": "strict", "health": "/health",
     "streaming": True,
@@ -224,24 +224,14 @@ def test_the_values_below_cover_every_key_that_nothing_obeys_yet() -> None:
 
 @pytest.mark.parametrize("name", later_keys(Route))
 def test_a_routes_key_that_nothing_obeys_yet_is_refused_and_never_ignored(tmp_path: Path, name: str) -> None:
-    """A limit that is written down and not kept is worse than none."""
+    """A budget that is written down and not kept is worse than none."""
     assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(route={name: LATER_VALUES[name]}))
     assert f"defaults.{name}: is not supported yet" in said(tmp_path, a_file(defaults={name: LATER_VALUES[name]}))
     assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(route={name: None}))
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("limits", {"standard": {"requests": 1, "per": "1m"}}),
-    ],
-)
-def test_a_files_key_that_nothing_obeys_yet_is_refused(tmp_path: Path, name: str, value: Any) -> None:
-    assert f"{name}: is not supported yet" in said(tmp_path, a_file(**{name: value}))
-
-
-def test_no_key_of_the_file_that_nothing_obeys_yet_is_forgotten_here() -> None:
-    assert {"limits"} >= set(later_keys(Project))
+def test_every_key_of_the_file_itself_is_obeyed() -> None:
+    assert not later_keys(Project)
     assert not later_keys(Cors)
 
 

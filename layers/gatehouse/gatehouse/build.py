@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from gatehouse.call import Call, Handler, Reply, Stage, pipeline
+from gatehouse.counting import IP, KEY, ORGANIZATION, SUBJECT, limits_of
 from gatehouse.credentials import Credential
 from gatehouse.credentials.gateway import Revocations
 from gatehouse.credentials.gateway import gateway as gateway_tokens
@@ -24,6 +25,7 @@ from gatehouse.stages.authorize import authorize
 from gatehouse.stages.claims import claims
 from gatehouse.stages.cors import cors, cors_of_any
 from gatehouse.stages.forward import forward, target_of
+from gatehouse.stages.limit import Limits, limit, rate_fields
 from gatehouse.stages.methods import methods
 from gatehouse.stages.note_use import note_use
 from gatehouse.stages.organization import organization
@@ -51,6 +53,11 @@ class Collaborators(Protocol):
     @property
     def last_use(self) -> LastUse:
         """Return what notes when service tokens are used."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """Return what counts requests."""
         ...
 
     def verifier(self, issuer: Issuer) -> TokenVerifier:
@@ -108,22 +115,42 @@ def entries(projects: Projects) -> list[tuple[Project, Route, str]]:
     return [(project, route, path) for project in projects.all for route in project.routes for path in route.patterns]
 
 
-def outermost(*cors_stage: Stage) -> tuple[Stage, ...]:
-    """Return the stages around everything: what they add is on every answer, failures included."""
-    return (security_headers, *cors_stage, recover)
+def outermost(*stages: Stage) -> tuple[Stage, ...]:
+    """Return the stages around everything: what they and *stages* add is on every answer, failures included."""
+    return (security_headers, *stages, recover)
 
 
 def build(project: Project, route: Route, path: str, kit: Collaborators) -> Handler:
     """Return the pipeline of *route*, for requests under *path*, one of its patterns.
 
-    The order: security headers, CORS, failures, methods, whose page sent the cookies, who is calling, whether they may,
-    whether their credential says what it must, for which organisation, note that it was used, forward. What the route
-    has `public` goes from the methods to the end: nobody looks at who is calling.
+    The order: security headers, CORS, what is left of limits, failures, limits by address, methods, whose page sent the
+    cookies, who is calling, whether they may, whether their credential says what it must, limits by caller, for which
+    organisation, limits by organisation, note that it was used, forward. What the route has `public` goes from the
+    methods to the end: nobody looks at who is calling.
     """
-    around = (*outermost(*([cors(project.cors)] if project.cors else [])), methods(route.methods))
     end = _end(route, path, project, kit)
-    handler = pipeline(*around, *_callers(project, route, kit), end=end)
-    return _publicly(route, path, pipeline(*around, end=end), handler) if route.public else handler
+    handler = pipeline(
+        *_around(project, route, kit, IP, SUBJECT, KEY, ORGANIZATION), *_callers(project, route, kit), end=end
+    )
+    if not route.public:
+        return handler
+    return _publicly(route, path, pipeline(*_around(project, route, kit, IP), end=end), handler)
+
+
+def _around(project: Project, route: Route, kit: Collaborators, *by: str) -> tuple[Stage, ...]:
+    """Return the stages before anybody looks at who is calling, of requests that may meet limits that count by *by*."""
+    fields = [rate_fields(limits_of(route, project, *by))] if _limited(project, route, kit, *by) else []
+    around = outermost(*([cors(project.cors)] if project.cors else []), *fields)
+    return (*around, *_limited(project, route, kit, IP), methods(route.methods))
+
+
+def _limited(project: Project, route: Route, kit: Collaborators, *by: str) -> tuple[Stage, ...]:
+    """Return the stage that keeps the limits of *route* that count by one of *by*, if it has any.
+
+    Without an upstream there is nothing to keep requests from.
+    """
+    limits = limits_of(route, project, *by) if route.upstream else ()
+    return (limit(limits, kit.limits),) if limits else ()
 
 
 def _callers(project: Project, route: Route, kit: Collaborators) -> tuple[Stage, ...]:
@@ -135,8 +162,10 @@ def _callers(project: Project, route: Route, kit: Collaborators) -> tuple[Stage,
         stages.append(authorize(route, project))
     if route.claims:
         stages.append(claims(route.claims))
+    stages += _limited(project, route, kit, SUBJECT, KEY)
     if set(route.accept) != {GATEWAY}:  # also where nobody confirms any: what a credential names goes nowhere then
         stages.append(organization(route.organization, kit.organizations(project) if project.organization else None))
+    stages += _limited(project, route, kit, ORGANIZATION)
     if GATEWAY in route.accept:
         stages.append(note_use(kit.last_use))
     return tuple(stages)

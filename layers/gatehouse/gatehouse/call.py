@@ -40,11 +40,32 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """What a limit said of a request.
+
+    Attributes:
+        limit: its name.
+        allowed: whether there was one left.
+        remaining: how many more there are.
+        more_after_s: in how many seconds there is one more than that.
+        waited_s: how long the request waited to hear it.
+        shadow: whether nobody outside is to hear of it.
+    """
+
+    limit: str
+    allowed: bool
+    remaining: int
+    more_after_s: float
+    waited_s: float = 0.0
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request on its way inward. A stage that wants it changed passes on a changed copy.
 
     `path` and `query` are raw (percent-encoded); `deadline` is on the clock of `time.monotonic`, in
-    seconds; `notes` is what the stages want said in the access log.
+    seconds; `notes` is what the stages want said in the access log; `counts` is what limits said so far.
     """
 
     method: str
@@ -59,6 +80,7 @@ class Call:
     deadline: float | None = None
     identity: Identity | None = None
     notes: dict[str, object] = field(default_factory=dict)
+    counts: list[Count] = field(default_factory=list)
 
 
 Body: TypeAlias = bytes | AsyncGenerator[bytes, None]

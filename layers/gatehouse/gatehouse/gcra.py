@@ -78,6 +78,13 @@ def decide(tat: int | None, now: int, rate: Rate) -> Decision:
     return Decision(True, moved, 0, (latest - moved) // rate.increment_us)
 
 
+def until_more_us(decision: Decision, now: int, rate: Rate) -> int:
+    """Return how long after *now* there is one more than *decision* says there is; it was made then, under *rate*."""
+    if not decision.allowed:
+        return decision.retry_after_us
+    return decision.tat - now - rate.tolerance_us + (decision.remaining + 1) * rate.increment_us
+
+
 def parse(text: str, burst: int | None = None) -> Rate:
     """Return the rate that *text* says: `10/5m` is ten requests per five minutes, all of them at once if need be.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gatehouse.login_limits import LoginLimits
     from gatehouse.organizations import Organizations
     from gatehouse.providers import Providers
+    from gatehouse.route_limits import RouteLimits
     from gatehouse.session_limits import SessionLimits
     from gatehouse.stores.admins import AdminRecords
     from gatehouse.stores.revocation_log import RevocationLog
@@ -145,6 +146,15 @@ class Kit:
         from gatehouse.stores.last_use import write_last_use
 
         return LastUse(partial(write_last_use, self.settings.tokens_table), time.time)
+
+    @cached_property
+    def limits(self) -> RouteLimits:
+        """How often requests may come, counted in DynamoDB if there is a table."""
+        from gatehouse.route_limits import RouteLimits
+        from gatehouse.stores.route_buckets import RouteBuckets
+
+        table = self.settings.cache_table
+        return RouteLimits(RouteBuckets(table), time.time, time.monotonic, shared=bool(table))
 
     @cached_property
     def session_limits(self) -> SessionLimits:

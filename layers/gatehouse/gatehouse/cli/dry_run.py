@@ -19,7 +19,9 @@ from gatehouse.keys import ALGORITHMS, HS256, KeyRing
 from gatehouse.organizations import Organizations
 from gatehouse.projects import Project, Projects
 from gatehouse.projects.model import Organization
+from gatehouse.route_limits import RouteLimits
 from gatehouse.stages.organization import NAMING
+from gatehouse.stores.route_buckets import RouteBuckets
 from gatehouse.tokens import Issuer, TokenVerifier, identity_of
 from gatehouse.upstreams import Outbound
 from gatehouse.usage import LastUse
@@ -123,6 +125,11 @@ class DryKit:
             return None
 
         return LastUse(write, self.clock)
+
+    @property
+    def limits(self) -> RouteLimits:
+        """Return what counts this request alone."""
+        return RouteLimits(RouteBuckets(""), self.clock, self.clock, shared=False)
 
     def credential(self, project: Project, name: str) -> Credential:
         """Return what takes the credential that *project* calls *name* for good, whatever it is."""

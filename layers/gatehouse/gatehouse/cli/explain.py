@@ -129,6 +129,7 @@ def _lines(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if document["route"]:
         yield from _route(document["route"])
         yield from _callers(document["callers"])
+        yield from (("limit", _limit(one)) for one in document["limits"])
     yield "outcome", _outcome(document["outcome"])
     if document["route"]:
         if document["outcome"]["kind"] != "forwarded":
@@ -179,6 +180,12 @@ def _callers(callers: dict[str, Any]) -> Iterator[tuple[str, str]]:
             else f"at most {REVOCATION_REFRESH_S:g} s late, or as REVOCATION_REFRESH_S says"
         )
         yield "revocation", f"{callers['revocation']}: {late}"
+
+
+def _limit(limit: dict[str, Any]) -> str:
+    shadow = "; in the shadow: it counts, and refuses nothing" if limit["shadow"] else ""
+    often = f"{limit['requests']} in {limit['perSeconds']:g} s, {limit['burst']} at once"
+    return f"{limit['name']}: {often}, counted by {limit['by']}{shadow}"
 
 
 def _upstream(upstream: dict[str, Any]) -> Iterator[tuple[str, str]]:

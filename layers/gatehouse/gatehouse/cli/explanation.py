@@ -16,6 +16,7 @@ from gatehouse.call import Call, Identity
 from gatehouse.cli import dry_run, near
 from gatehouse.cli.dry_run import OWN_ORGANIZATION, Outcome
 from gatehouse.clock import Clock, iso
+from gatehouse.counting import IP, KEY, ORGANIZATION, SUBJECT, limits_of
 from gatehouse.credentials_of import described, is_there
 from gatehouse.errors import NO_ROUTE, BadPathError, ForbiddenError
 from gatehouse.headers import Headers
@@ -73,6 +74,7 @@ def explained(projects: Projects, call: Call, clock: Clock = time.time) -> Docum
         "route": _route(matching),
         "near": [],
         "callers": _callers(matching[0], clean, seen.identity),
+        "limits": _limits(matching[0], clean),
         "upstream": _upstream(matching[0], clean),
         "outcome": {**_outcome(seen), **_provided(matching[0], clean, seen)},
     }
@@ -146,6 +148,24 @@ def _callers(found: Found, call: Call, identity: Identity | None) -> Document:
         ],
         "revocation": route.revocation if GATEWAY in route.accept else None,
     }
+
+
+def _limits(found: Found, call: Call) -> list[Document]:
+    """Return the limits that *call* is counted under, in their order; public requests are by address alone."""
+    project, route, _ = found
+    kinds = ((IP,),) if is_public(found, call) else ((IP,), (SUBJECT, KEY), (ORGANIZATION,))
+    return [
+        {
+            "name": one.name,
+            "requests": one.rate.requests,
+            "perSeconds": one.rate.per_s,
+            "burst": one.rate.burst,
+            "by": one.by,
+            "shadow": one.shadow,
+        }
+        for by in kinds
+        for one in limits_of(route, project, *by)
+    ]
 
 
 def is_public(found: Found, call: Call) -> bool:

@@ -14,7 +14,7 @@ import voluptuous as vol
 from gatehouse.errors import InvalidRequestError
 from gatehouse.projects import document, provider_rules, rules, salvage, secret_rules
 from gatehouse.projects.document import Document, Where
-from gatehouse.projects.model import GATEWAY, PROVIDERS, Cors, Organization, Project, Route, Tokens
+from gatehouse.projects.model import GATEWAY, PROVIDERS, Cors, Limit, Organization, Project, Route, Tokens
 from gatehouse.projects.schema import check_key, keys_of, of
 
 MOST_BYTES = 256 * 1024
@@ -223,6 +223,8 @@ def _model(path: list[Any], value: Any) -> type:
     """Return the model whose keys stand where *path* leads in *value*, the file's."""
     if len(path) > 2 and path[0] == "providers":  # noqa: PLR2004  # ("providers", name, key…)
         return PROVIDERS[value["providers"][path[1]]["type"]]
+    if len(path) > 2 and path[0] == "limits":  # noqa: PLR2004  # the same
+        return Limit
     return SECTIONS.get(path[0], Project) if len(path) > 1 else Project
 
 

@@ -16,6 +16,8 @@ GATEWAY = "gateway"
 """What `accept` calls the gateway's own tokens."""
 ISSUER = "gatehouse"
 """Who issues the tokens of projects whose files do not say."""
+EXPOSED = ("Retry-After", "X-Request-Id", "RateLimit", "RateLimit-Policy")
+"""What the gateway says itself and pages may want to read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +27,7 @@ class Cors:
     origins: tuple[str, ...] = key(listing(checks.origin, least=1))
     headers: tuple[str, ...] = key(listing(checks.header), ("Authorization", "Content-Type"))
     methods: tuple[str, ...] = key(listing(one_of(*checks.METHODS), least=1), checks.METHODS)
-    expose: tuple[str, ...] = key(listing(checks.header), ("Retry-After", "X-Request-Id"))
+    expose: tuple[str, ...] = key(listing(checks.header), EXPOSED)
     max_age: float = key(checks.lifetime, 86_400.0)
     credentials: bool = key(flag, default=False)
     local_origins: tuple[str, ...] = key(checks.local_origins, ())
@@ -51,7 +53,7 @@ class Limit:
     requests: int = key(count)
     per: float = key(checks.duration)
     by: str = key(one_of("ip", "subject", "organization", "key"), "ip")
-    burst: int = key(count, 1)
+    burst: int | None = key(count, None)
     shadow: bool = key(flag, default=False)
 
 
@@ -174,7 +176,7 @@ class Route:
     accept: tuple[str, ...] = key(listing(checks.name, least=1), ())
     strip_prefix: bool = key(flag, default=True)
     timeout: float = key(checks.duration, 25.0)
-    limit: tuple[str, ...] = key(checks.one_or_more(checks.name), (), later=True)
+    limit: tuple[str, ...] = key(checks.one_or_more(checks.name), ())
     cache: Cache | None = key(of(Cache), None, later=True)
     claims: Mapping[str, tuple[str, ...]] = key(mapping(checks.allowed), {})
     set_headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
@@ -201,7 +203,7 @@ class Project:
     cors: Cors | None = key(of(Cors), None)
     tokens: Tokens | None = key(of(Tokens), None)
     providers: Mapping[str, Provider] = key(mapping(provider, checks.name), {})
-    limits: Mapping[str, Limit] = key(mapping(of(Limit)), {}, later=True)
+    limits: Mapping[str, Limit] = key(mapping(of(Limit), checks.name), {})
     organization: Organization | None = key(of(Organization), None)
     defaults: Mapping[str, Any] = key(dict, {})
     routes: tuple[Route, ...] = key(listing(of(Route), least=1))

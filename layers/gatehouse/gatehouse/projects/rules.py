@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from gatehouse.projects import header_rules, provider_rules
+from gatehouse.projects import header_rules, limit_rules, provider_rules
 from gatehouse.projects.checks import RESERVED
 from gatehouse.projects.document import Where
 from gatehouse.projects.model import GATEWAY, Cors, Project, Route, Tokens
@@ -22,6 +22,7 @@ def within(project: Project) -> Iterator[Finding]:
     if project.tokens:
         yield from _tokens(project.tokens, names)
     yield from provider_rules.within(project)
+    yield from limit_rules.within(project)
     for number, route in enumerate(project.routes):
         if names.index(route.name) != number:
             yield ("routes", number, "name"), f"another route of this file is called '{route.name}'"

@@ -24,6 +24,10 @@ DOUBTFUL = (
     ("has no address here", {"/organization"}),
     ("where organisations are asked for", {"/organization"}),
     ("own tokens never leave", {"accept"}),
+    ("there is no limit", {"/limits"}),
+    ("counts by organization", {"organization", "auth"}),
+    ("counts by key", {"accept", "auth", "/providers"}),
+    ("counts by subject", {"auth"}),
 )
 """Findings that may only follow from one of these keys having been taken out, of the route or (`/`) of the file."""
 

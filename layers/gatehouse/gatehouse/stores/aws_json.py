@@ -28,7 +28,7 @@ TIMEOUT_S = 2.0
 MOST_BYTES = 4 * 1024 * 1024
 OK = 200
 SERVER_ERROR = 500
-MOST_IDLE = 4
+MOST_IDLE = 8
 _BEYOND_US = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 _VARIABLES = {"secretsmanager": "SECRETS_MANAGER", "dynamodb": "DYNAMODB"}
 _REGION = re.compile(r"(?!us-iso|eu-isoe)[a-z]{2}(?:-[a-z]+)+-\d")
@@ -40,7 +40,11 @@ _IDLE: defaultdict[str, list[http.client.HTTPConnection]] = defaultdict(list)
 
 
 class AwsError(Exception):
-    """The service refused; the message is its own name for why."""
+    """The service refused; the message is its own name for why, and `answer` is all that it said."""
+
+    def __init__(self, why: str, answer: Mapping[str, Any] | None = None) -> None:
+        super().__init__(why)
+        self.answer: Mapping[str, Any] = answer or {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +70,12 @@ def call(service: Service, operation: str, document: Mapping[str, Any]) -> Any:
     Raises:
         AwsError: the service refused.
         OSError, http.client.HTTPException, ValueError: it did not answer as it should.
-        botocore.exceptions.BotoCoreError, ClientError: the same, where boto3 had to do it.
+        botocore.exceptions.BotoCoreError: the same, where boto3 had to do it.
     """
     region = service.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
     where = address(service.name, region, os.environ)
     if where is None:
-        method = _WORD.sub("_", operation).lower()
-        return getattr(client(service.name), method)(**document)
+        return _by_boto3(service, operation, document)
     url = urlsplit(where)
     body = json.dumps(document).encode()
     headers = {
@@ -106,6 +109,14 @@ def address(service: str, region: str, environ: Mapping[str, str]) -> str | None
     return given or f"https://{service}.{region}.{suffix}"
 
 
+def _by_boto3(service: Service, operation: str, document: Mapping[str, Any]) -> Any:
+    asking = client(service.name)
+    try:
+        return getattr(asking, _WORD.sub("_", operation).lower())(**document)
+    except asking.exceptions.ClientError as error:
+        raise AwsError(error.response["Error"]["Code"], error.response) from error
+
+
 def _asked(url: SplitResult, post: Post) -> Any:
     credentials = Credentials(
         access_key=os.environ["AWS_ACCESS_KEY_ID"],
@@ -118,7 +129,7 @@ def _asked(url: SplitResult, post: Post) -> Any:
         raise http.client.HTTPException(f"{post.service} answered {status}")
     answer: Any = json.loads(answered)
     if status != OK:
-        raise AwsError(str(answer.get("__type", status)).rpartition("#")[2])
+        raise AwsError(str(answer.get("__type", status)).rpartition("#")[2], answer)
     return answer
 
 

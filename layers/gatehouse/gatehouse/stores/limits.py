@@ -15,7 +15,8 @@ from threading import Lock
 from typing import Any
 
 from gatehouse.gcra import US, Decision, Rate, decide
-from gatehouse.stores.clients import client
+from gatehouse.stores.aws_json import AwsError, call
+from gatehouse.stores.revocation_log import DYNAMODB
 
 ATTEMPTS = 5
 REMEMBERED = 4096
@@ -26,6 +27,7 @@ _MOVE_ON = "SET tat = tat + :increment, expires_at = :expires"
 _IN_USE_AND_NOT_FULL = "tat >= :now AND tat <= :latest"
 _START = "SET tat = :started, expires_at = :expires"
 _NOT_IN_USE = "attribute_not_exists(tat) OR tat < :now"
+_REFUSED = "ConditionalCheckFailedException"
 
 
 class ContentionError(Exception):
@@ -42,9 +44,9 @@ class Outcome:
 
 
 class Limits:
-    """The buckets in one table. Every method blocks; call it from a thread.
+    """The buckets in one table, of which what was taken may be given back. Every method blocks; call it from a thread.
 
-    All raise botocore.exceptions.BotoCoreError or ClientError if DynamoDB does not answer as it should.
+    All raise what `aws_json.call` does if DynamoDB does not answer as it should.
     """
 
     def __init__(self, table: str) -> None:
@@ -60,54 +62,19 @@ class Limits:
         Raises:
             ContentionError: others were faster, again and again.
         """
-        pk = _pk(key, rate)
+        pk = partition(key, rate)
         wait_us = self._refusals.left_us(pk, now_us)
-        decision = Decision(False, 0, wait_us, 0) if wait_us else self._decided(pk, rate, now_us)
+        decision = Decision(False, 0, wait_us, 0) if wait_us else decided(self._table, pk, rate, now_us)
         if not decision.allowed and not wait_us:
             self._refusals.note(pk, now_us + decision.retry_after_us)
         return Outcome(decision.allowed, decision.retry_after_us / US, decision.remaining)
 
     def give_back(self, key: str, rate: Rate, now_us: int) -> None:
         """Put one request back into the bucket *key*; if it has drained by *now_us*, there is nothing to put back."""
-        pk = _pk(key, rate)
+        pk = partition(key, rate)
         values = {":increment": rate.increment_us, ":now": now_us}
-        self._updated(pk, "SET tat = tat - :increment", "tat > :now", values)
+        _updated(self._table, pk, "SET tat = tat - :increment", "tat > :now", values)
         self._refusals.forget(pk)
-
-    def _decided(self, pk: str, rate: Rate, now_us: int) -> Decision:
-        latest = now_us + rate.tolerance_us - rate.increment_us
-        expires = -(-(now_us + rate.tolerance_us) // US) + KEPT_S
-        moving = {":increment": rate.increment_us, ":now": now_us, ":latest": latest, ":expires": expires}
-        starting = {":started": now_us + rate.increment_us, ":now": now_us, ":expires": expires}
-        for _ in range(ATTEMPTS):
-            done, tat = self._updated(pk, _MOVE_ON, _IN_USE_AND_NOT_FULL, moving)
-            if done:
-                return decide(tat - rate.increment_us, now_us, rate)
-            if tat >= now_us:
-                return decide(tat, now_us, rate)
-            if self._updated(pk, _START, _NOT_IN_USE, starting)[0]:
-                return decide(None, now_us, rate)
-        raise ContentionError(f"a bucket changed {ATTEMPTS} times under our hands")
-
-    def _updated(self, pk: str, update: str, condition: str, values: dict[str, int]) -> tuple[bool, int]:
-        """Return whether *condition* held, and the bucket's tat: after the update, or as it stands without.
-
-        A bucket that is not there has drained long ago: its tat is 0.
-        """
-        dynamodb = client("dynamodb")
-        try:
-            answer = dynamodb.update_item(
-                TableName=self._table,
-                Key={"pk": {"S": pk}},
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except dynamodb.exceptions.ConditionalCheckFailedException as error:
-            return False, _tat(error.response.get("Item"))
-        return True, _tat(answer["Attributes"])
 
 
 class _Refusals:
@@ -136,8 +103,54 @@ class _Refusals:
             self._until_us.pop(pk, None)
 
 
-def _pk(key: str, rate: Rate) -> str:
+def partition(key: str, rate: Rate) -> str:
+    """Return under what the bucket *key* is kept while its limit is *rate*."""
     return f"limit#{key}#{rate.increment_us}x{rate.burst}"
+
+
+def decided(table: str, pk: str, rate: Rate, now_us: int) -> Decision:
+    """Take one request from the bucket *pk* in *table* at *now_us*, if there is one left. Blocks.
+
+    Raises:
+        ContentionError: others were faster, again and again.
+        Exception: what `aws_json.call` raises.
+    """
+    latest = now_us + rate.tolerance_us - rate.increment_us
+    expires = -(-(now_us + rate.tolerance_us) // US) + KEPT_S
+    moving = {":increment": rate.increment_us, ":now": now_us, ":latest": latest, ":expires": expires}
+    starting = {":started": now_us + rate.increment_us, ":now": now_us, ":expires": expires}
+    for _ in range(ATTEMPTS):
+        done, tat = _updated(table, pk, _MOVE_ON, _IN_USE_AND_NOT_FULL, moving)
+        if done:
+            return decide(tat - rate.increment_us, now_us, rate)
+        if tat >= now_us:
+            return decide(tat, now_us, rate)
+        if _updated(table, pk, _START, _NOT_IN_USE, starting)[0]:
+            return decide(None, now_us, rate)
+    raise ContentionError(f"a bucket changed {ATTEMPTS} times under our hands")
+
+
+def _updated(table: str, pk: str, update: str, condition: str, values: dict[str, int]) -> tuple[bool, int]:
+    """Return whether *condition* held, and the bucket's tat: after the update, or as it stands without.
+
+    A bucket that is not there has drained long ago: its tat is 0.
+    """
+    document = {
+        "TableName": table,
+        "Key": {"pk": {"S": pk}},
+        "UpdateExpression": update,
+        "ConditionExpression": condition,
+        "ExpressionAttributeValues": {name: {"N": str(value)} for name, value in values.items()},
+        "ReturnValues": "ALL_NEW",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    try:
+        answer = call(DYNAMODB, "UpdateItem", document)
+    except AwsError as error:
+        if str(error) != _REFUSED:
+            raise
+        return False, _tat(error.answer.get("Item"))
+    return True, _tat(answer["Attributes"])
 
 
 def _tat(item: Any) -> int:
