@@ -55,7 +55,7 @@ def test_a_route_may_have_none_of_the_default_ones(tmp_path: Path) -> None:
         ({"requests": 1, "per": "1m", "burst": 1_000_001}, "from 1 to 1000000"),
         ({"requests": 1, "per": "31d"}, None), ({"requests": 1, "per": "32d"}, "from 1ms to 31d"),
         ({"requests": 1, "per": "1ms"}, None), ({"requests": 1, "per": "0s"}, "is not a duration"),
-        ({"requests": 1, "per": 60}, "expected a text"), ({"requests": 1}, "per: this key is missing"),
+        ({"requests": 1, "per": 60}, "a duration needs a unit: write 60s"), ({"requests": 1}, "per: this key is missing"),
         ({"requests": 1, "per": "1m", "by": "header"}, "expected one of ip, subject, organization, key"),
         ({"requests": 1, "per": "1m", "shadow": "yes"}, "true or false"),
         ({"requests": 1, "per": "1m", "brust": 2}, "unknown key (did you mean 'burst'?)"),
