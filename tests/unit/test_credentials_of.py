@@ -157,7 +157,7 @@ def found(headers: Headers, provider: Any) -> bool:
         if isinstance(provider, ApiKeyProvider):
             return key_in(headers, provider) is not None
         if isinstance(provider, SessionProvider):
-            return cookie_in(headers, provider.cookie) is not None
+            return cookie_in(headers, provider.cookies) is not None
         return run(jwks(provider, Untouched())(a_call("/", "GET", *headers))) is not None  # type: ignore[arg-type]
     except GatewayError:
         return True

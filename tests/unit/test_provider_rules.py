@@ -376,14 +376,19 @@ def test_an_unset_variable_is_one_as_soon_as_a_route_with_an_upstream_accepts_it
 ) -> None:
     provider, missing = UNSET[name]
     text = a_door({"p": provider}, route={"auth": auth})
-    (problem,) = problems(tmp_path, text)
-    assert problem.message == f"'p' has no {' and no '.join(missing)} here: set what providers.p names"
-    assert text.splitlines()[problem.line - 1].strip() == "accept:"
+    found = problems(tmp_path, text)
+    assert len(found) == len(missing)
+    for key in missing:
+        beginning = f"providers.p.{key}: is needed by the route 'A': set "
+        (problem,) = (one for one in found if one.message.startswith(beginning))
+        names = re.findall(r"\$\{(\w+)\}", str(provider[key]))
+        assert problem.message.endswith(" and ".join(names))
+        assert text.splitlines()[problem.line - 1].strip().startswith(f"{key}:")
 
 
 def test_an_empty_variable_is_an_unset_one(tmp_path: Path) -> None:
     text = a_door({"p": UNSET["session"][0]})
-    assert "'p' has no url here" in said(tmp_path, text, {"U": ""})
+    assert "providers.p.url: is needed by the route 'A': set U" in said(tmp_path, text, {"U": ""})
     assert loaded(tmp_path, text, {"U": "http://auth.test"}).providers["p"] == SessionProvider(**SESSION)
 
 
@@ -415,7 +420,7 @@ def test_an_organization_needs_an_address_for_each_kind_of_credential_that_is_ac
     where = {**WHERE, unset: f"${{NOPE}}/x/{place}"}
     text = a_door({"s": SESSION, "k": KEY}, accept, route={"organization": policy}, organization=where)
     if says:
-        assert f"the file's {says} has no address here: set what it names" in said(tmp_path, text)
+        assert f"{says}: is needed by the route 'A': set NOPE" in said(tmp_path, text)
     else:
         assert loaded(tmp_path, text)
     no_upstream = text.replace("upstream: http://a.test", "upstream: ${NOPE}")
@@ -644,8 +649,11 @@ def test_only_what_there_is_can_be_accepted(tmp_path: Path, name: str) -> None:
         ({"s": SESSION}, {"organization": "none"}, None, ""), ({"j": JWKS}, {}, WHERE, ""),
         ({"s": SESSION}, {"organization": "always"}, WHERE, "expected one of required, optional, none"),
         ({"s": SESSION}, {"organization": "required"}, {"session": WHERE["session"]}, ""),
-        ({"k": KEY}, {"organization": "required"}, {"session": WHERE["session"]}, "organization.api_key has no"),
-        ({"s": SESSION}, {"organization": "required"}, {}, "organization.session has no address"),
+        (
+            {"k": KEY}, {"organization": "required"}, {"session": WHERE["session"]},
+            "organization.api_key: is needed by the route 'A': add it",
+        ),
+        ({"s": SESSION}, {"organization": "required"}, {}, "session: is needed by the route 'A': add it"),
     ],
 )  # fmt: skip
 def test_a_route_can_ask_for_an_organization_only_where_one_can_be_found(
@@ -774,16 +782,18 @@ def test_a_shipped_file_stands_with_nothing_set_and_with_everything(name: str) -
 def test_what_crow_needs_besides_its_upstreams_is_named(tmp_path: Path) -> None:
     text = (SHIPPED / "crow.yaml").read_text(encoding="utf-8")
     found = said(tmp_path, text, dict.fromkeys(UPSTREAMS - {"ORG_SERVICE_URL"}, "http://service.test"))
-    assert "'session' has no url here: set what providers.session names" in found
-    assert "'api_key' has no url here: set what providers.api_key names" in found
-    assert "the file's organization.session has no address here: set what it names" in found
+    assert "providers.session.url: is needed by the route 'users': set AUTH_SERVICE_URL" in found
+    assert "providers.api_key.url: is needed by the route 'users': set AUTH_SERVICE_URL" in found
+    assert "organization.session: is needed by the route 'users': set ORG_SERVICE_URL" in found
+    assert found.count("AUTH_SERVICE_URL") == 2  # once for each of them, and not for every route
     assert "organization.api_key" not in found  # its address is an upstream, too
 
 
 def test_what_the_ai_proxy_needs_besides_its_upstream_is_named(tmp_path: Path) -> None:
     text = (SHIPPED / "ai-proxy.yaml").read_text(encoding="utf-8")
     found = said(tmp_path, text, {"CF_AI_GATEWAY_URL": "https://ai.test"})
-    assert "'access' has no issuer and no audience and no jwks_url here: set what providers.access names" in found
+    for key, variable in (("issuer", "CF_ACCESS_URL"), ("audience", "CF_ACCESS_AUD"), ("jwks_url", "CF_ACCESS_URL")):
+        assert f"providers.access.{key}: is needed by the route 'AI': set {variable}" in found
 
 
 @pytest.mark.parametrize("environ", [{}, EVERYTHING], ids=["nothing set", "everything set"])

@@ -34,9 +34,9 @@ def token_cookies(project: Project) -> frozenset[str]:
 def credential_cookies(route: Route, project: Project) -> frozenset[str]:
     """Return the cookies that prove who is calling on *route*."""
     accepted = [project.providers[name] for name in route.accept if name != GATEWAY]
-    sessions = [one.cookie for one in accepted if isinstance(one, SessionProvider)]
+    sessions = [name for one in accepted if isinstance(one, SessionProvider) for name in one.cookies]
     tokens = [one.cookie for one in accepted if isinstance(one, JwksProvider) and one.cookie]
-    return frozenset((*sessions, *(f"__Secure-{name}" for name in sessions), *tokens))
+    return frozenset((*sessions, *tokens))
 
 
 def passes_cookies(route: Route, project: Project) -> bool:
@@ -82,7 +82,7 @@ def is_there(headers: Headers, provider: Provider) -> bool:
         return True
     sent = {name for name, _ in cookies(headers)}
     if isinstance(provider, SessionProvider):
-        return bool(sent & {provider.cookie, f"__Secure-{provider.cookie}"})
+        return not sent.isdisjoint(provider.cookies)
     if spelled(headers, provider.headers):
         return True
     if isinstance(provider, ApiKeyProvider):

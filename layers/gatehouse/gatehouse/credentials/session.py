@@ -17,8 +17,6 @@ from gatehouse.proofs import NOBODY, Means, Proof, Witness
 from gatehouse.visitors import ANONYMOUS
 
 KIND = "session"
-TWIN = "__Secure-"
-"""What better-auth puts before a cookie's name where the site is served over HTTPS (RFC 6265bis section 4.1.3.1)."""
 MOST_VALUE = 4096
 OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
 _ORGANIZATION = ("activeOrganizationId", "active_organization_id")
@@ -42,7 +40,7 @@ def session(provider: SessionProvider, name: str, means: Means) -> Credential:
     witness = Witness(kind=KIND, name=name, url=provider.url or "", cache_s=provider.cache, means=means)
 
     async def prove(call: Call) -> Identity | None:
-        cookie = cookie_in(call.headers, provider.cookie)
+        cookie = cookie_in(call.headers, provider.cookies)
         if cookie is None:
             return None
 
@@ -54,13 +52,13 @@ def session(provider: SessionProvider, name: str, means: Means) -> Credential:
     return prove
 
 
-def cookie_in(headers: Headers, name: str) -> str | None:
-    """Return the cookie *name*, or rather its twin, as `name=value`; None if neither is in *headers*.
+def cookie_in(headers: Headers, names: tuple[str, ...]) -> str | None:
+    """Return the first cookie called one of *names* that is in *headers*, as `name=value`; None if there is none.
 
     Raises:
         RejectedCredentialError: it is there twice with two values, or what it holds is no session.
     """
-    for called in (TWIN + name, name):
+    for called in names:
         try:
             value = value_of(headers, called)
         except RepeatedCookieError as error:

@@ -36,11 +36,15 @@ Where = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """One file: its value, the line of each key by its path, and what was wrong (line, message)."""
+    """One file: its value, the line of each key by its path, what was wrong (line, message).
+
+    `unset` has the path of what is None for want of a variable, with the variables.
+    """
 
     value: Any
     lines: Mapping[Where, int]
     problems: tuple[tuple[int, str], ...]
+    unset: Mapping[Where, tuple[str, ...]] = field(default_factory=dict)
 
     def line(self, where: Where) -> int:
         """Return the line of *where*, or of the nearest thing around it."""
@@ -55,6 +59,7 @@ class _Reading:
     environ: Mapping[str, str]
     lines: dict[Where, int] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    unset: dict[Where, tuple[str, ...]] = field(default_factory=dict)
     count: int = 0
 
     def value(self, node: yaml.Node, where: Where) -> Any:
@@ -116,6 +121,7 @@ class _Reading:
         filled = _VARIABLE.sub(replace, text)
         self._check_once(filled, later, line)
         if missing and _may_be_unset(where):
+            self.unset[where] = tuple(dict.fromkeys(missing))
             return None
         if missing:
             self.problems.append((line, f"the environment has no {' and no '.join(missing)}; set it"))
@@ -145,4 +151,4 @@ def read(text: str, environ: Mapping[str, str]) -> Document:
         return Document(None, {}, ((mark.line + 1 if mark else 1, f"is not YAML: {what}"),))
     finally:
         loader.dispose()
-    return Document(value, reading.lines, tuple(reading.problems))
+    return Document(value, reading.lines, tuple(reading.problems), reading.unset)

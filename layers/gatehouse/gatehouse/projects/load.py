@@ -131,8 +131,23 @@ def _one(
     if project:
         findings += [*secret_rules.findings(project, secrets), *provider_rules.in_the_open(project, environ)]
         project = _here(project, environ)
-    problems.extend(Problem(str(file), _line(read, where), message) for where, message in findings)
+    named = ((where, _naming(read, where, message)) for where, message in findings)
+    problems.extend(Problem(str(file), _line(read, where), message) for where, message in named if message)
     return read, project
+
+
+def _naming(read: Document, where: Where, message: str) -> str:
+    """Return *message* with the variables that are unset at *where*, if it is about that, or that the key is missing.
+
+    Empty if neither is so: then something else is wrong there, which is said elsewhere.
+    """
+    if not message.endswith(provider_rules.UNSET):
+        return message
+    names = [name for place, said in read.unset.items() if place[: len(where)] == where for name in said]
+    place = ".".join(map(str, where))
+    if where not in read.lines:
+        return f"{place}: {message.removesuffix(provider_rules.UNSET)}add it"
+    return f"{place}: {message} {' and '.join(dict.fromkeys(names))}" if names else ""
 
 
 def _here(project: Project, environ: Mapping[str, str]) -> Project:

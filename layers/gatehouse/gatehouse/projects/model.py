@@ -120,6 +120,14 @@ class SessionProvider:
     set_headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
     cache: float = key(checks.keeping, 30.0)
 
+    @property
+    def cookies(self) -> tuple[str, str]:
+        """Return the names that the cookie may have, the one that counts first first: `__Secure-…`, and its own.
+
+        better-auth puts that before it where the site is served over HTTPS (RFC 6265bis section 4.1.3.1).
+        """
+        return f"__Secure-{self.cookie}", self.cookie
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiKeyProvider:

@@ -24,6 +24,8 @@ Finding = tuple[Where, str]
 _AUTHORIZATION = "Authorization"
 _NO_TOKEN = HOP_BY_HOP | {"cookie", "host", "content-length", "content-type", "x-request-id"}
 """Headers that mean something else: they are read by others on the way, or written down."""
+UNSET = "set"
+"""How a finding ends to which the loader adds the variable's name."""
 VISITORS = "/anonymous"
 """How the audience of visitors' tokens ends: no other token may have such a one."""
 NEEDED: Mapping[type, tuple[str, ...]] = {
@@ -45,9 +47,29 @@ def within(project: Project) -> Iterator[Finding]:
         yield ("tokens", "audience"), f"an audience that ends in '{VISITORS}' is that of visitors; choose another"
     if project.organization:
         yield from _said(project.organization.headers, ("organization", "headers"))
+    yield from _addresses(project)
     for number, route in enumerate(project.routes):
         for where, message in _route(route, project):
             yield ("routes", number, *where), message
+
+
+def _addresses(project: Project) -> Iterator[Finding]:
+    """Yield what has no address here and is needed: a route that has an upstream asks there who is calling."""
+    live = [route for route in project.routes if route.upstream]
+    for name, provider in project.providers.items():
+        users = [route.name for route in live if name in route.accept]
+        for key in NEEDED[type(provider)]:
+            if users and getattr(provider, key) is None:
+                yield ("providers", name, key), f"is needed by the route '{users[0]}': {UNSET}"
+    for kind, needed in (("session", "session"), ("membership", "session"), ("api_key", "api_key")):
+        users = [route.name for route in live if route.organization != "none" and needed in _kinds(route, project)]
+        if project.organization and users and getattr(project.organization, kind) is None:
+            yield ("organization", kind), f"is needed by the route '{users[0]}': {UNSET}"
+
+
+def _kinds(route: Route, project: Project) -> set[str]:
+    """Return the types of the providers that *route* accepts."""
+    return {project.providers[name].type for name in route.accept if name in project.providers}
 
 
 def in_the_open(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -97,11 +119,6 @@ def _route(route: Route, project: Project) -> Iterator[Finding]:
     accepted = [(name, project.providers[name]) for name in route.accept if name in project.providers]
     yield from _order(route, accepted)
     yield from _one_reader(route, accepted)
-    if route.upstream:
-        for name, provider in accepted:
-            missing = [key for key in NEEDED[type(provider)] if getattr(provider, key) is None]
-            if missing:
-                yield ("accept",), f"'{name}' has no {' and no '.join(missing)} here: set what providers.{name} names"
     if route.organization != "none":
         yield from _organization(route, project, accepted)
     yield from _unanswered(route, project)
@@ -165,7 +182,7 @@ def _places(name: str, provider: Provider | None) -> list[str]:
     if isinstance(provider, ApiKeyProvider):
         return _fields((*provider.headers, *((_AUTHORIZATION,) if provider.bearer else ())))
     if isinstance(provider, SessionProvider):
-        return [f"the cookie {provider.cookie}", f"the cookie __Secure-{provider.cookie}"]
+        return [f"the cookie {name}" for name in reversed(provider.cookies)]
     return []
 
 
@@ -182,7 +199,3 @@ def _organization(route: Route, project: Project, accepted: list[tuple[str, Prov
     kinds = {provider.type for _, provider in accepted} & {"session", "api_key"}
     if route.auth != "none" and not kinds:
         yield ("organization",), "sessions and API keys alone name organisations: accept one, or say organization: none"
-    asked = kinds | ({"membership"} if "session" in kinds else set())
-    for kind in sorted(asked):
-        if route.upstream and getattr(project.organization, kind) is None:
-            yield ("organization",), f"the file's organization.{kind} has no address here: set what it names"

@@ -21,7 +21,6 @@ DOUBTFUL = (
     ("needs 'accept'", {"auth", "accept"}),
     ("no provider", {"/providers"}),
     ("alone name organisations", {"/providers", "accept"}),
-    ("has no address here", {"/organization"}),
     ("where organisations are asked for", {"/organization"}),
     ("own tokens never leave", {"accept"}),
     ("there is no limit", {"/limits"}),
