@@ -17,6 +17,7 @@ from gatehouse.cli import hidden, place, secret_names, secrets
 from gatehouse.cli.problems import RefusedError
 from gatehouse.keys import KeyRingError, parse
 from gatehouse.projects import ProjectFileError, load
+from gatehouse.rotation import RotationError
 from gatehouse.stores.key_ring_secret import KeyRingSecret
 from local.house import House
 from tests.cli.conftest import Run, audit_lines, invoke, projects
@@ -438,7 +439,7 @@ def test_what_holds_no_key_ring_is_not_written_over(text: str) -> None:
 
 def test_a_name_that_stands_twice_in_the_secret_is_for_people_to_sort_out() -> None:
     text = json.dumps(RING)[:-1] + f', "secrets": {{"A": "{VALUE}", "A": "{OTHER}"}}}}'
-    with pytest.raises(RefusedError, match="stands twice") as caught:
+    with pytest.raises(RotationError, match="stands twice") as caught:
         secret_names.put(text, KEY, VALUE)
     assert VALUE not in str(caught.value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.counting import IP, KEY, ORGANIZATION, SUBJECT, limits_of
@@ -15,7 +15,6 @@ from gatehouse.credentials_of import credential_cookies, wanted
 from gatehouse.errors import BadPathError, GatewayError, MissingTargetError, NotFoundError
 from gatehouse.grants import issuer_of
 from gatehouse.hygiene import check_request
-from gatehouse.organizations import Organizations
 from gatehouse.paths import canonical, check_query, loosely
 from gatehouse.projects import Project, Projects, Route
 from gatehouse.projects.model import GATEWAY, AnonymousProvider
@@ -35,6 +34,9 @@ from gatehouse.stages.security_headers import security_headers
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Upstream
 from gatehouse.usage import LastUse
+
+if TYPE_CHECKING:
+    from gatehouse.organizations import Organizations  # with all that asking takes, where a route asks
 
 
 class Collaborators(Protocol):

@@ -41,7 +41,7 @@ def add(document: str, *, algorithm: str, now: float, kid: str = "") -> tuple[st
         RotationError: there is a next key already, or a key with this id, or there is no such algorithm.
         KeyRingError: *document* holds no key ring.
     """
-    ring, whole = parse(document), _loaded(document)
+    ring, whole = parse(document), loaded(document)
     if algorithm not in ALGORITHMS:
         raise RotationError(f"There is no such algorithm. A key is for one of {', '.join(ALGORITHMS)}.")
     waiting = next((key.kid for key in ring.keys.values() if state(ring, key) == "next"), "")
@@ -68,7 +68,7 @@ def promote(document: str, kid: str, *, now: float, force: bool = False) -> str:
         RotationError: it signs already, or it is too early.
         KeyRingError: *document* holds no key ring.
     """
-    ring, whole = parse(document), _loaded(document)
+    ring, whole = parse(document), loaded(document)
     key = _named(ring, kid)
     if key is ring.current:
         raise RotationError(f"Key '{kid}' is the one that signs. There is nothing to do.")
@@ -99,7 +99,7 @@ def retire(  # noqa: PLR0913  # all but two have their names at the call
         RotationError: it is the one that signs, or tokens that it signed may be alive.
         KeyRingError: *document* holds no key ring.
     """
-    ring, whole = parse(document), _loaded(document)
+    ring, whole = parse(document), loaded(document)
     key = _named(ring, kid)
     if key is ring.current:
         raise RotationError(f"Key '{kid}' is the one that signs. Add and promote another one first.")
@@ -162,7 +162,13 @@ def _new_value(algorithm: str) -> dict[str, str]:
     return {"private": asymmetric.generated(algorithm)}
 
 
-def _loaded(document: str) -> dict[str, Any]:
+def loaded(document: str) -> dict[str, Any]:
+    """Return the whole secret that *document* is, to change a part of it.
+
+    Raises:
+        RotationError: a name stands twice in it.
+        ValueError: it is no JSON.
+    """
     whole: dict[str, Any] = json.loads(document, object_pairs_hook=_once)
     return whole
 

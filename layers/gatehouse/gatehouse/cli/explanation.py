@@ -10,26 +10,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from gatehouse import claims, edge, grants, sessions
+from gatehouse import edge
 from gatehouse.build import entries
-from gatehouse.call import Call, Identity
+from gatehouse.call import Call
 from gatehouse.cli import dry_run, near
-from gatehouse.cli.dry_run import OWN_ORGANIZATION, Outcome
-from gatehouse.clock import Clock, iso
-from gatehouse.counting import IP, KEY, ORGANIZATION, SUBJECT, limits_of
-from gatehouse.credentials_of import described, is_there
+from gatehouse.cli.dry_run import Outcome
+from gatehouse.cli.explained_callers import Document, Found, as_forwarded, callers, is_public, limits
+from gatehouse.clock import Clock
 from gatehouse.errors import NO_ROUTE, BadPathError, ForbiddenError
 from gatehouse.headers import Headers
 from gatehouse.paths import canonical, check_query
-from gatehouse.projects import Project, Projects, Route
+from gatehouse.projects import Projects
 from gatehouse.projects.checks import RESERVED
 from gatehouse.projects.model import GATEWAY
-from gatehouse.routes import below, pattern, split
+from gatehouse.routes import pattern, split
 from gatehouse.stages.forward import location, passage, target_of
 
 ADDRESS, REQUEST_ID = "(the client's address)", "(a new one for each request)"
-Found = tuple[Project, Route, str]
-Document = dict[str, Any]
 _HIDDEN = re.compile(r"authorization|cookie|credential|key|passw|secret|signature|token", re.IGNORECASE)
 
 
@@ -73,8 +70,8 @@ def explained(projects: Projects, call: Call, clock: Clock = time.time) -> Docum
         **document,
         "route": _route(matching),
         "near": [],
-        "callers": _callers(matching[0], clean, seen.identity),
-        "limits": _limits(matching[0], clean),
+        "callers": callers(matching[0], clean, seen.identity),
+        "limits": limits(matching[0], clean),
         "upstream": _upstream(matching[0], clean),
         "outcome": {**_outcome(seen), **_provided(matching[0], clean, seen)},
     }
@@ -133,102 +130,10 @@ def _route(matching: list[Found]) -> Document:
     }
 
 
-def _callers(found: Found, call: Call, identity: Identity | None) -> Document:
-    project, route, _ = found
-    accepted = [_credential(name, found, call) for name in route.accept]
-    return {
-        "auth": route.auth,
-        "public": is_public(found, call),
-        "organization": route.organization if project.organization else None,
-        "accept": accepted,
-        "identity": _identity(identity, project, route) if identity else None,
-        "claims": [
-            {"name": name, "allowed": list(allowed), "met": _meets(name, allowed, identity)}
-            for name, allowed in route.claims.items()
-        ],
-        "revocation": route.revocation if GATEWAY in route.accept else None,
-    }
-
-
-def _limits(found: Found, call: Call) -> list[Document]:
-    """Return the limits that *call* is counted under, in their order; public requests are by address alone."""
-    project, route, _ = found
-    kinds = ((IP,),) if is_public(found, call) else ((IP,), (SUBJECT, KEY), (ORGANIZATION,))
-    return [
-        {
-            "name": one.name,
-            "requests": one.rate.requests,
-            "perSeconds": one.rate.per_s,
-            "burst": one.rate.burst,
-            "by": one.by,
-            "shadow": one.shadow,
-        }
-        for by in kinds
-        for one in limits_of(route, project, *by)
-    ]
-
-
-def is_public(found: Found, call: Call) -> bool:
-    """Say whether *call*, whose path is canonical, is one that the route has `public`."""
-    _, route, path = found
-    return (call.method, below(call.path, len(split(path)))) in route.public
-
-
-def _as_forwarded(found: Found, identity: Identity | None) -> Identity | None:
-    """Return *identity* as it is at the end of the pipeline: the organisation is the confirmed one, or none."""
-    project, route, _ = found
-    if identity is None or project.organization is None:
-        return identity
-    known = route.organization != "none" and identity.organization
-    return replace(identity, organization=OWN_ORGANIZATION if known else "")
-
-
-def _meets(name: str, allowed: tuple[str, ...], identity: Identity | None) -> bool | None:
-    return None if identity is None else not claims.unmet({name: allowed}, identity.claims)
-
-
-def _credential(name: str, found: Found, call: Call) -> Document:
-    project, route, _ = found
-    if name != GATEWAY:
-        provider = project.providers[name]
-        what = described(provider) or "a token for visitors, made for whoever has no other credential"
-        return {"name": name, "type": provider.type, "what": what, "sent": is_there(call.headers, provider)}
-    issuer = grants.issuer_of(project, route)
-    return {
-        "name": name,
-        "header": "Authorization: Bearer",
-        "issuer": issuer.issuer,
-        "audience": issuer.audience,
-        "sent": "authorization" in call.headers,
-    }
-
-
-def _identity(identity: Identity, project: Project, route: Route) -> Document:
-    if identity.kind != GATEWAY:
-        return {
-            "kind": identity.kind,
-            "subject": identity.subject,
-            "scopes": sorted(identity.scopes),
-            "jti": None,
-            "expiresAt": None,
-            "opens": True,
-            "verified": False,
-        }
-    return {
-        "kind": sessions.kind(identity),
-        "subject": identity.subject,
-        "scopes": sorted(identity.scopes),
-        "jti": identity.claims.get("jti"),
-        "expiresAt": iso(identity.claims["exp"]),
-        "opens": grants.opens(identity, route, project),
-        "verified": False,
-    }
-
-
 def _upstream(found: Found, call: Call) -> Document:
     project, route, path = found
     target = target_of(route, path, project)
-    call = replace(call, identity=_as_forwarded(found, call.identity))
+    call = replace(call, identity=as_forwarded(found, call.identity))
     there = location(target, call)
     where: Document = {"url": there if route.upstream else None, "path": there.removeprefix(target.address)}
     try:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gatehouse import rotation
 from gatehouse.cli.output import plain
 from gatehouse.cli.problems import RefusedError
 from gatehouse.keys import parse
 from gatehouse.projects import document
+from gatehouse.projects.header_rules import SECRET_NAME
 from gatehouse.projects.load import MOST_BYTES
 from gatehouse.templates import PLACEHOLDER, SECRET
 
-NAME = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
+NAME = SECRET_NAME
 MOST_TEXT = 65_536
 """Bytes that Secrets Manager keeps as one secret."""
 
@@ -53,7 +55,8 @@ def put(text: str, name: str, value: str) -> str:
 
     Raises:
         KeyRingError: *text* holds no key ring.
-        RefusedError: a name stands twice in it, or there is no room.
+        RefusedError: there is no room.
+        RotationError: a name stands twice in *text*.
     """
     whole = _loaded(text)
     whole["secrets"] = {**whole.get("secrets", {}), name: value}
@@ -70,7 +73,8 @@ def taken_out(text: str, name: str) -> str:
 
     Raises:
         KeyRingError: *text* holds no key ring.
-        RefusedError: there is no such secret, or a name stands twice in *text*.
+        RefusedError: there is no such secret.
+        RotationError: a name stands twice in *text*.
     """
     whole = _loaded(text)
     if name not in whole.get("secrets", {}):
@@ -86,16 +90,7 @@ def no_such(name: str) -> str:
 
 def _loaded(text: str) -> dict[str, Any]:
     parse(text)
-    whole: dict[str, Any] = json.loads(text, object_pairs_hook=_once)
-    return whole
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that stands twice: one of its values would be lost, and nobody would have said so."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise RefusedError("A name stands twice in one object of the secret. Remove the one that is not meant.")
-    return made
+    return rotation.loaded(text)
 
 
 def _value(file: Path) -> Any:

@@ -12,7 +12,7 @@ from gatehouse.projects.model import Project, Route
 from gatehouse.templates import FILLED, KEPT, OWN_TOKEN, PLACEHOLDER, SECRET, Placeholder, parse
 
 ORGANIZATION = Placeholder("identity", "organization")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+SECRET_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,127}"  # noqa: S105  # what one may be called
 
 
 def findings(route: Route, project: Project) -> Iterator[tuple[tuple[str, str], str]]:
@@ -61,7 +61,7 @@ def _form(value: str | Mapping[str, Any]) -> Iterator[str]:
 def _known(said: str) -> Iterator[str]:
     source, _, name = said.partition(".")
     if said.startswith(f"{SECRET}:"):
-        if not _NAME.fullmatch(said.partition(":")[2]):
+        if not re.fullmatch(SECRET_NAME, said.partition(":")[2]):
             yield f"'${{{said}}}' is not the name of a secret: letters, digits and '_'"
     elif source == "claims" and not name:
         yield "'${claims.}' names no claim: write ${claims.name}"

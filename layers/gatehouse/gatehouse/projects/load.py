@@ -137,17 +137,17 @@ def _one(
 
 
 def _naming(read: Document, where: Where, message: str) -> str:
-    """Return *message* with the variables that are unset at *where*, if it is about that, or that the key is missing.
+    """Return *message*; if it is about a missing address, with what to do: set a variable, or add the key.
 
-    Empty if neither is so: then something else is wrong there, which is said elsewhere.
+    Empty if neither would help: then something else is wrong there, which is said elsewhere.
     """
-    if not message.endswith(provider_rules.UNSET):
+    if not isinstance(message, provider_rules.Needed):
         return message
     names = [name for place, said in read.unset.items() if place[: len(where)] == where for name in said]
     place = ".".join(map(str, where))
     if where not in read.lines:
-        return f"{place}: {message.removesuffix(provider_rules.UNSET)}add it"
-    return f"{place}: {message} {' and '.join(dict.fromkeys(names))}" if names else ""
+        return f"{place}: {message}: add it"
+    return f"{place}: {message}: set {' and '.join(dict.fromkeys(names))}" if names else ""
 
 
 def _here(project: Project, environ: Mapping[str, str]) -> Project:

@@ -24,8 +24,6 @@ Finding = tuple[Where, str]
 _AUTHORIZATION = "Authorization"
 _NO_TOKEN = HOP_BY_HOP | {"cookie", "host", "content-length", "content-type", "x-request-id"}
 """Headers that mean something else: they are read by others on the way, or written down."""
-UNSET = "set"
-"""How a finding ends to which the loader adds the variable's name."""
 VISITORS = "/anonymous"
 """How the audience of visitors' tokens ends: no other token may have such a one."""
 NEEDED: Mapping[type, tuple[str, ...]] = {
@@ -34,6 +32,12 @@ NEEDED: Mapping[type, tuple[str, ...]] = {
     ApiKeyProvider: ("url",),
     AnonymousProvider: ("url", "token_url"),
 }
+
+
+class Needed(str):
+    """What is said of an address that is missing; only the loader knows which variable it would be in."""
+
+    __slots__ = ()
 
 
 def within(project: Project) -> Iterator[Finding]:
@@ -60,11 +64,11 @@ def _addresses(project: Project) -> Iterator[Finding]:
         users = [route.name for route in live if name in route.accept]
         for key in NEEDED[type(provider)]:
             if users and getattr(provider, key) is None:
-                yield ("providers", name, key), f"is needed by the route '{users[0]}': {UNSET}"
+                yield ("providers", name, key), Needed(f"is needed by the route '{users[0]}'")
     for kind, needed in (("session", "session"), ("membership", "session"), ("api_key", "api_key")):
         users = [route.name for route in live if route.organization != "none" and needed in _kinds(route, project)]
         if project.organization and users and getattr(project.organization, kind) is None:
-            yield ("organization", kind), f"is needed by the route '{users[0]}': {UNSET}"
+            yield ("organization", kind), Needed(f"is needed by the route '{users[0]}'")
 
 
 def _kinds(route: Route, project: Project) -> set[str]:

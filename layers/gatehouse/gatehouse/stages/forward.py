@@ -142,6 +142,8 @@ def passage(target: Target, call: Call, secrets: Mapping[str, str]) -> Passage:
 
 def _set(target: Target, call: Call, secrets: Mapping[str, str]) -> tuple[Pair, ...]:
     """Return what the project file has the upstream told about *call*."""
+    if not target.set_headers:
+        return ()
     filling = Filling(call.identity, call.request_id, secrets)
     filled = ((name, fill(template, filling)) for name, template in target.set_headers)
     return tuple((name, value) for name, value in filled if value is not None)

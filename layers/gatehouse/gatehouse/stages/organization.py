@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gatehouse.call import Call, Handler, Reply, Stage
 from gatehouse.errors import ForbiddenError
-from gatehouse.organizations import Organizations
+
+if TYPE_CHECKING:
+    from gatehouse.organizations import Organizations  # with all that asking takes, where a route asks
 
 NAMING = frozenset({"session", "api_key"})
 """The kinds of credential that can name an organisation."""
