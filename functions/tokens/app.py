@@ -1,4 +1,4 @@
-"""Service tokens under `/auth/tokens`, sessions, the public keys, and the description of all that."""
+"""Service tokens under `/auth/tokens`, sessions, purges, the public keys, and the description of all that."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from functools import partial
 
 from fastapi import Request, Response
@@ -15,10 +16,12 @@ from fastapi.responses import JSONResponse
 from gatehouse import grants, registry, sessions, token_ids, web
 from gatehouse.api import forms, openapi
 from gatehouse.audit import audited
+from gatehouse.caching import purging
 from gatehouse.call import Identity
 from gatehouse.callers import Caller, admin, caller
 from gatehouse.clock import iso
 from gatehouse.errors import (
+    AuthUnavailableError,
     InvalidExpiryError,
     InvalidProjectError,
     InvalidServiceError,
@@ -33,6 +36,10 @@ from gatehouse.taking_back import TakingBack, is_active
 from gatehouse.token_pages import page
 
 PUBLIC = {"Cache-Control": f"public, max-age={MAX_AGE_S}"}
+NOT_PURGED = (
+    "A store of the gateway does not answer, so this may not have been purged. Try again in a moment: "
+    "purging it twice does no harm."
+)
 REFUSALS = {"project": InvalidProjectError, "service": InvalidServiceError, "expiresInDays": InvalidExpiryError}
 
 kit = Kit(read(os.environ))
@@ -109,6 +116,22 @@ async def revoke_many(request: Request) -> dict[str, object]:
         said["reason"] = reason = await _reason(request, asked.reason)
         by_whom = {"by": by.identity.subject, "reason": reason}
         return await stored(taking_back.everything, project=project, subject=subject, before=before, **by_whom)
+
+
+@routes.delete("/auth/cache")
+async def purge(request: Request) -> dict[str, object]:
+    """Throw away answers that are kept in the cache."""
+    by = await admin(web.call_of(request), kit, "cache purge")
+    with _audited(request, "cache purge", by) as said:
+        await web.form(request, forms.Nothing, empty=forms.Nothing())
+        asked = web.query(request, forms.Purge)
+        said.update(asked.model_dump(exclude_none=True))
+        order = purging.order(kit.projects.all, **asked.model_dump())
+        try:
+            said["generation"] = generation = await stored(kit.purge_log.add, **asdict(order))
+        except AuthUnavailableError as error:
+            raise AuthUnavailableError(NOT_PURGED) from error
+    return order.view(generation)
 
 
 @routes.get("/auth/session")

@@ -52,6 +52,21 @@ routes:
   - {name: VERSION, path: "/lab/api/v{version}/things", upstream: "${LAB_URL}", auth: none}
 """
 
+SHELF = """
+project: shelf
+providers: {keys: {type: api_key, prefix: shelf_, url: "${LAB_URL}/verify"}}
+organization: {api_key: "${LAB_URL}/users/{user}"}
+routes:
+  - {name: OPEN, path: /shelf/open, upstream: "${LAB_URL}", auth: none, cache: {ttl: 1h, by: public}}
+  - name: TEAMS
+    path: "/shelf/v{version}/teams"
+    upstream: "${LAB_URL}"
+    accept: [keys]
+    organization: required
+    cache: {ttl: 1h, by: organization}
+  - {name: BARE, path: /shelf/bare, upstream: "${LAB_URL}", auth: none}
+"""
+
 
 class QuietHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -110,6 +125,7 @@ def projects_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("metacogna.yaml", "captionacc.yaml", "crow.yaml", "ai-proxy.yaml"):  # the last two on demo services
         (folder / name).write_text((ROOT / "layers/config/projects" / name).read_text())
     (folder / "lab.yaml").write_text(PROJECT)
+    (folder / "shelf.yaml").write_text(SHELF)
     for name in ("spare-uvicorn", "spare-mangum"):  # projects whose tokens may all be revoked, each by one host's test
         route = f'{{name: ALL, path: /{name}, upstream: "${{LAB_URL}}", accept: [gateway]}}'
         (folder / f"{name}.yaml").write_text(f"project: {name}\nroutes:\n  - {route}\n")

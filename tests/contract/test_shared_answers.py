@@ -14,9 +14,10 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from gatehouse.comfort import QUIET_S
 from gatehouse.stores import aws_json, shared_answers
 from gatehouse.stores.aws_json import AwsError
-from gatehouse.stores.shared_answers import MOST_AT_ONCE, MOST_BYTES, QUIET_S, SharedAnswers
+from gatehouse.stores.shared_answers import MOST_AT_ONCE, MOST_BYTES, SharedAnswers
 from local.house import NEVER_REAL
 from local.template import load
 from tests.unit.fakes import NOW, FakeClock, run

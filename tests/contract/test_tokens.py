@@ -558,8 +558,13 @@ def test_the_description_names_every_address_and_the_projects(send: Send):
     }
     order = described.json["components"]["schemas"]["TokenOrder"]
     assert order["properties"]["project"]["enum"] == [
-        "ai-proxy", "captionacc", "crow", "lab", "metacogna", "spare-mangum", "spare-uvicorn",
+        "ai-proxy", "captionacc", "crow", "lab", "metacogna", "shelf", "spare-mangum", "spare-uvicorn",
     ]  # fmt: skip
+    purged, *others = paths["/auth/cache"]["delete"]["parameters"]
+    assert (purged["name"], purged["required"], purged["schema"]["enum"]) == ("project", True, ["crow", "shelf"])
+    assert [(one["name"], one["required"]) for one in others] == [
+        (name, False) for name in ("route", "path", "organization")
+    ]
     login = described.json["components"]["schemas"]["Login"]
     assert login["properties"]["project"]["anyOf"] == [{"type": "string", "enum": ["metacogna"]}, {"type": "null"}]
 

@@ -42,6 +42,7 @@ def test_the_proxy_may_read_the_revocation_log_and_nothing_else_of_the_tokens(de
     shared = {"Fn::GetAtt": ["CacheTable", "Arn"]}
     expected = [READ_SECRET, ("dynamodb:Query", table), ("dynamodb:UpdateItem", table)]
     expected += [("dynamodb:GetItem", shared), ("dynamodb:PutItem", shared), ("dynamodb:UpdateItem", shared)]
+    expected += [("dynamodb:BatchGetItem", shared), ("dynamodb:PutItem", shared), ("dynamodb:UpdateItem", shared)]
     assert grants(deployed, "ProxyFunction") == expected
 
 
@@ -60,6 +61,36 @@ def test_the_proxy_may_touch_nothing_of_the_cache_but_what_processes_share_and_i
     }
 
 
+def cache_keys(deployed, function):
+    """Return which keys of CacheTable *function* may do what to, by operation; one statement each."""
+    found = {}
+    for one in statements(deployed, function):
+        if one["Resource"] == {"Fn::GetAtt": ["CacheTable", "Arn"]}:
+            (condition,) = one["Condition"].items()
+            assert condition[0] == "ForAllValues:StringLike"
+            for action in listed(one["Action"]):
+                found.setdefault(action.removeprefix("dynamodb:"), []).append(condition[1]["dynamodb:LeadingKeys"])
+    return found
+
+
+def test_the_proxy_reads_answers_and_what_happened_to_them_at_once_and_purges_nothing(deployed):
+    """All keys of a call must be in one statement: each is compared with all of them."""
+    assert cache_keys(deployed, "ProxyFunction") == {
+        "GetItem": [["shared#*"]],
+        "BatchGetItem": [["cache#*", "cache-lease#*", "cache-gone#*", "cache-purges#*"]],
+        "PutItem": [["shared#*"], ["cache#*"]],
+        "UpdateItem": [["limit#route-*"], ["cache-lease#*", "cache-gone#*"]],
+    }
+
+
+def test_the_tokens_function_purges_and_reads_no_answer(deployed):
+    assert cache_keys(deployed, "TokensFunction") == {
+        "GetItem": [["cache-purges#*"]],
+        "PutItem": [["cache-purges#*"]],
+        "UpdateItem": [["limit#session-*"]],
+    }
+
+
 def test_the_tokens_function_keeps_tokens_and_deletes_none(deployed):
     table = {"Fn::GetAtt": ["TokensTable", "Arn"]}
     indexes = [{"Fn::Sub": f"${{TokensTable.Arn}}/index/{name}"} for name in ("by-project", "by-time")]
@@ -67,8 +98,9 @@ def test_the_tokens_function_keeps_tokens_and_deletes_none(deployed):
     allowed = {(action, json.dumps(one)) for action in actions for one in [table, *indexes]}
     secret, *rest = grants(deployed, "TokensFunction")
     assert secret == READ_SECRET
-    counting = ("dynamodb:UpdateItem", json.dumps({"Fn::GetAtt": ["CacheTable", "Arn"]}))
-    assert {(action, json.dumps(one)) for action, one in rest} == {*allowed, counting}
+    cache = json.dumps({"Fn::GetAtt": ["CacheTable", "Arn"]})
+    counting_and_purging = {(f"dynamodb:{name}Item", cache) for name in ("Get", "Put", "Update")}
+    assert {(action, json.dumps(one)) for action, one in rest} == allowed | counting_and_purging
 
 
 def test_login_may_read_the_secret_read_and_replace_admin_records_and_count(deployed):
@@ -106,7 +138,7 @@ def test_beside_its_statements_a_function_may_write_logs_and_traces_only(deploye
 
 def test_only_this_api_may_call_the_functions(of_type):
     permissions = of_type("AWS::Lambda::Permission").values()
-    assert len(permissions) == 11
+    assert len(permissions) == 12
     for one in permissions:
         assert one["Properties"]["Principal"] == "apigateway.amazonaws.com"
         assert one["Properties"]["SourceArn"]["Fn::Sub"][1]["__ApiId__"] == {"Ref": "Api"}

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from gatehouse.caching.opened import opened
 from gatehouse.call import Call, Identity, Reply
 from gatehouse.credentials import Credential
 from gatehouse.errors import TokenRevokedError
@@ -141,6 +142,7 @@ class FakeKit:
         self.named_secrets: dict[str, str] = {}
         self.credentials: dict[str, Credential] = {}
         self.limits = RouteLimits(RouteBuckets(""), self.clock, self.clock, shared=False)
+        self.cache = opened("", 1024 * 1024, self.clock, self.clock)
         self.confirming: Organizations = cast("Organizations", FakeOrganizations())
 
     def credential(self, project: Project, name: str) -> Credential:  # one project at a time

@@ -13,11 +13,12 @@ import pytest
 
 from gatehouse.build import gateway
 from gatehouse.call import Call, Count, Handler, Identity, Reply
+from gatehouse.comfort import QUIET_S
 from gatehouse.counting import RouteLimit
 from gatehouse.gcra import Decision, Rate
 from gatehouse.projects import load
 from gatehouse.rate_fields import policies, state
-from gatehouse.route_limits import BUDGET_S, MOST_WAITING, QUIET_S, RouteLimits
+from gatehouse.route_limits import BUDGET_S, MOST_WAITING, RouteLimits
 from gatehouse.stores.route_buckets import RouteBuckets
 from tests.unit.fakes import FakeClock, FakeKit, FakeOrganizations, FakeUpstream, a_call, body_of, ok, run, write
 from tests.unit.project_files import TOKENS, a_file
@@ -365,7 +366,8 @@ def test_all_limits_of_a_request_wait_no_longer_than_one() -> None:
     assert here.table.asked == 1
     call.counts.append(Count(limit="b", allowed=True, remaining=1, more_after_s=1, waited_s=0.2))
     assert run(here.one(call)).allowed
-    assert (here.table.asked, here.limits._failed) == (1, None)  # who has no time left says nothing of the table
+    assert here.table.asked == 1
+    assert not here.limits._table.is_quiet  # who has no time left says nothing of the table
 
 
 def test_requests_that_wait_for_the_table_are_bounded() -> None:
@@ -399,7 +401,7 @@ def test_a_client_that_hangs_up_takes_nothing_from_the_others() -> None:
         assert (await here.one(a_call(client_ip="192.0.2.9"))).allowed
 
     run(hang_up())
-    assert here.limits._failed is None
+    assert not here.limits._table.is_quiet
 
 
 def test_without_a_name_of_a_table_nobody_asks_one_and_nobody_complains(capsys: pytest.CaptureFixture[str]) -> None:

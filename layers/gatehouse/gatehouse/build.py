@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from gatehouse.caching.exchange import Cache
+from gatehouse.caching.rules import rules_of
 from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.counting import IP, KEY, ORGANIZATION, SUBJECT, limits_of
 from gatehouse.credentials import Credential
@@ -21,9 +23,10 @@ from gatehouse.projects.model import GATEWAY, AnonymousProvider
 from gatehouse.routes import RouteTable, below, pattern, split
 from gatehouse.stages.authenticate import authenticate, within
 from gatehouse.stages.authorize import authorize
+from gatehouse.stages.cache import cache
 from gatehouse.stages.claims import claims
 from gatehouse.stages.cors import cors, cors_of_any
-from gatehouse.stages.forward import forward, target_of
+from gatehouse.stages.forward import forward, seen, target_of
 from gatehouse.stages.limit import Limits, limit, rate_fields
 from gatehouse.stages.methods import methods
 from gatehouse.stages.note_use import note_use
@@ -60,6 +63,11 @@ class Collaborators(Protocol):
     @property
     def limits(self) -> Limits:
         """Return what counts requests."""
+        ...
+
+    @property
+    def cache(self) -> Cache:
+        """Return where answers are kept."""
         ...
 
     def verifier(self, issuer: Issuer) -> TokenVerifier:
@@ -127,8 +135,8 @@ def build(project: Project, route: Route, path: str, kit: Collaborators) -> Hand
 
     The order: security headers, CORS, what is left of limits, failures, limits by address, methods, whose page sent the
     cookies, who is calling, whether they may, whether their credential says what it must, limits by caller, for which
-    organisation, limits by organisation, note that it was used, forward. What the route has `public` goes from the
-    methods to the end: nobody looks at who is calling.
+    organisation, limits by organisation, note that it was used, cache, forward. What the route has `public` goes from
+    the methods to the end: nobody looks at who is calling, and nothing is kept.
     """
     end = _end(route, path, project, kit)
     handler = pipeline(
@@ -136,7 +144,8 @@ def build(project: Project, route: Route, path: str, kit: Collaborators) -> Hand
     )
     if not route.public:
         return handler
-    return _publicly(route, path, pipeline(*_around(project, route, kit, IP), end=end), handler)
+    unkept = _end(route, path, project, kit, keeps=False)
+    return _publicly(route, path, pipeline(*_around(project, route, kit, IP), end=unkept), handler)
 
 
 def _around(project: Project, route: Route, kit: Collaborators, *by: str) -> tuple[Stage, ...]:
@@ -208,10 +217,13 @@ def _publicly(route: Route, path: str, public: Handler, private: Handler) -> Han
     return publicly
 
 
-def _end(route: Route, path: str, project: Project, kit: Collaborators) -> Handler:
+def _end(route: Route, path: str, project: Project, kit: Collaborators, *, keeps: bool = True) -> Handler:
     if route.upstream is None:
         return _raising(MissingTargetError)
-    return forward(kit.upstream, target_of(route, path, project), secrets=kit.secrets)
+    target = target_of(route, path, project)
+    end = forward(kit.upstream, target, secrets=kit.secrets)
+    rules = rules_of(route, path, project, keeps=keeps)
+    return pipeline(cache(rules, kit.cache, lambda call: seen(target, call)), end=end) if rules else end
 
 
 def _raising(error: Callable[[], GatewayError]) -> Handler:

@@ -223,6 +223,13 @@ class AuthUnavailableError(GatewayError):
     message = "The gateway cannot check credentials right now. Try again in a moment."
 
 
+class NotCachedError(GatewayError):
+    """The client wants a kept answer or none (`only-if-cached`, RFC 9111 section 5.2.1.7), and none is kept."""
+
+    status, code = 504, "NOT_CACHED"
+    message = "No answer to this request is kept here. Ask again without 'only-if-cached' to have it fetched."
+
+
 class UpstreamTimeoutError(GatewayError):
     """The upstream took longer than the route, or the invocation, allows."""
 

@@ -21,12 +21,14 @@ from gatehouse.upstreams import Upstream
 from gatehouse.usage import LastUse
 
 if TYPE_CHECKING:
+    from gatehouse.caching.exchange import Cache
     from gatehouse.login_limits import LoginLimits
     from gatehouse.organizations import Organizations
     from gatehouse.providers import Providers
     from gatehouse.route_limits import RouteLimits
     from gatehouse.session_limits import SessionLimits
     from gatehouse.stores.admins import AdminRecords
+    from gatehouse.stores.purge_log import PurgeLog
     from gatehouse.stores.revocation_log import RevocationLog
     from gatehouse.stores.token_registry import TokenRegistry
 
@@ -157,6 +159,21 @@ class Kit:
         return RouteLimits(RouteBuckets(table), time.time, time.monotonic, shared=bool(table))
 
     @cached_property
+    def purge_log(self) -> PurgeLog:
+        """What was thrown away of the cache, in DynamoDB."""
+        from gatehouse.stores.purge_log import PurgeLog
+
+        return PurgeLog(self.settings.cache_table)
+
+    @cached_property
+    def cache(self) -> Cache:
+        """Where answers are kept: in memory, and in DynamoDB if there is a table."""
+        from gatehouse.caching.opened import opened
+
+        table, most_bytes = self.settings.cache_table, self.settings.cache_memory_bytes
+        return opened(table, most_bytes, time.time, time.monotonic, freezes="AWS_LAMBDA_FUNCTION_NAME" in os.environ)
+
+    @cached_property
     def session_limits(self) -> SessionLimits:
         """How often sessions may be refreshed or ended."""
         from gatehouse.session_limits import SessionLimits
@@ -187,6 +204,9 @@ class Kit:
         from gatehouse.stores import aws_json
 
         aws_json.close()
+        if "cache" in self.__dict__:
+            for task in tuple(self.cache.renewing):
+                task.cancel()
         if "upstream" in self.__dict__:
             await self.upstream.close()
 

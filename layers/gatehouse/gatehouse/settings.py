@@ -13,6 +13,8 @@ from gatehouse.gcra import Rate
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
 UPSTREAM_CLIENTS = ("streaming", "buffered")
 MOST_REQUEST_BYTES = 10 * 1024 * 1024
+CACHE_MEMORY_BYTES = 32 * 1024 * 1024
+MOST_CACHE_MEMORY_BYTES = 4 * 1024 * 1024 * 1024
 LOGIN_LIMIT_USER = gcra.parse("10/5m")
 LOGIN_LIMIT_ADDRESS = gcra.parse("50/5m")
 REVOCATION_REFRESH_S = 5.0
@@ -35,12 +37,13 @@ class Settings:
         admins_bucket: the S3 bucket with the admin records; only login has it.
         tokens_table: the DynamoDB table with issued tokens and the revocation log.
         revocation_refresh_s: how old what is known of revocations may be before the log is looked at, in seconds.
-        cache_table: the DynamoDB table with everything that may be lost: here, counted logins.
+        cache_table: the DynamoDB table with everything that may be lost: counted requests and logins, kept answers.
         login_limit_user: how many logins may fail for one username.
         login_limit_address: how many logins may fail from one address.
         upstream_client: `streaming` (aiohttp) where requests run side by side, `buffered` (`http.client`)
             where a function serves one at a time.
         max_request_bytes: the longest request body, in bytes.
+        cache_memory_bytes: how much memory the kept answers of one process may take, in bytes.
     """
 
     environment: str = "prod"
@@ -54,6 +57,7 @@ class Settings:
     login_limit_address: Rate = LOGIN_LIMIT_ADDRESS
     upstream_client: str = "streaming"
     max_request_bytes: int = MOST_REQUEST_BYTES
+    cache_memory_bytes: int = CACHE_MEMORY_BYTES
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -81,18 +85,19 @@ def read(environ: Mapping[str, str]) -> Settings:
         login_limit_user=_rate(environ, "LOGIN_LIMIT_USER", LOGIN_LIMIT_USER, problems),
         login_limit_address=_rate(environ, "LOGIN_LIMIT_ADDRESS", LOGIN_LIMIT_ADDRESS, problems),
         upstream_client=choice("UPSTREAM_CLIENT", "streaming", UPSTREAM_CLIENTS),
-        max_request_bytes=_size(environ, "MAX_REQUEST_BYTES", MOST_REQUEST_BYTES, problems),
+        max_request_bytes=_size(environ, "MAX_REQUEST_BYTES", MOST_REQUEST_BYTES, MOST_REQUEST_BYTES, problems),
+        cache_memory_bytes=_size(environ, "CACHE_MEMORY_BYTES", CACHE_MEMORY_BYTES, MOST_CACHE_MEMORY_BYTES, problems),
     )
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
 
 
-def _size(environ: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
+def _size(environ: Mapping[str, str], name: str, default: int, most: int, problems: list[str]) -> int:
     text = environ.get(name) or str(default)
     digits = len(text) if text.isascii() and text.isdigit() else 0
-    if not (0 < digits <= len(str(MOST_REQUEST_BYTES)) and 0 < int(text) <= MOST_REQUEST_BYTES):
-        problems.append(f"{name} is '{text}'; it must be a number of bytes from 1 to {MOST_REQUEST_BYTES}")
+    if not (0 < digits <= len(str(most)) and 0 < int(text) <= most):
+        problems.append(f"{name} is '{text}'; it must be a number of bytes from 1 to {most}")
         return default
     return int(text)
 

@@ -95,6 +95,17 @@ class RevokedMany(Answer):
     revokedReason: str | None  # noqa: N815
 
 
+class Purged(Answer):
+    """What was thrown away, as which purge of the project, and within how many seconds every process heeds it."""
+
+    project: str
+    route: str | None
+    path: str | None
+    organization: str | None
+    generation: int
+    effectiveWithinSeconds: int  # noqa: N815
+
+
 class Session(Answer):
     """Who is calling, by which token, and until when it is good."""
 

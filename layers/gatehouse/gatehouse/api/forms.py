@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from gatehouse.caching.purging import MOST_ORGANIZATION, MOST_PATH
 from gatehouse.logins import LONGEST_PASSWORD, USERNAME
 from gatehouse.projects.checks import MOST_DAYS, NAME
 from gatehouse.registry import MOST_METADATA_BYTES, MOST_TEXT, metadata_fits
@@ -111,6 +112,29 @@ class RevokeMany(Query):
         default=None, description="Tokens issued before this moment; now, if it is left out."
     )
     reason: str | None = Field(default=None, max_length=MOST_TEXT)
+
+
+class Purge(Query):
+    """Which kept answers are thrown away: those that meet all that is said. `purging.order` says what is wrong."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["project"]})
+
+    project: str | None = Field(default=None, description="The project whose answers are to go.")
+    route: str | None = Field(
+        default=None,
+        description="Only those of this route.",
+        json_schema_extra={"pattern": f"^{NAME}$"},
+    )
+    path: str | None = Field(
+        default=None,
+        description="Only those of this path, whatever the query; those below it, too, if it ends in `/*`.",
+        json_schema_extra={"pattern": "^/", "maxLength": MOST_PATH},
+    )
+    organization: str | None = Field(
+        default=None,
+        description="Only those that are kept for the organization with this id.",
+        json_schema_extra={"minLength": 1, "maxLength": MOST_ORGANIZATION},
+    )
 
 
 class Nothing(Form):

@@ -70,6 +70,9 @@ OPERATIONS = (
               says="Revoke a service token, or end the session of a login or guest. Administrators only.",
               answer=(answers.TokenRecord, answers.RevokedSession), takes=forms.Reason, asks=forms.Revoke,
               refuses=(*TOKEN, 404)),
+    Operation(method="delete", path="/auth/cache",
+              says="Throw away answers that are kept in the cache. Administrators only.",
+              answer=(answers.Purged,), takes=forms.Nothing, asks=forms.Purge),
     Operation(method="get", path="/.well-known/jwks.json", says="The public keys of this gateway's tokens (RFC 7517).",
               answer=(answers.PublicKeys,), refuses=(503,), open=True, media=JWKS),
     Operation(method="get", path="/auth/openapi.json", says="This document.", answer=(answers.Described,), refuses=(),
@@ -89,7 +92,11 @@ def document(projects: Projects) -> dict[str, Any]:
         paths.setdefault(one.path, {})[one.method] = _operation(one, definitions)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Gatehouse", "version": VERSION, "description": "Logins, tokens and keys of the gateway."},
+        "info": {
+            "title": "Gatehouse",
+            "version": VERSION,
+            "description": "Logins, tokens, keys, purges of the gateway.",
+        },
         "paths": paths,
         "components": {
             "schemas": {name: one for name, one in definitions.items() if name not in _queries()},
@@ -125,9 +132,11 @@ def _in_path(one: Operation) -> list[dict[str, Any]]:
 def _in_query(one: Operation, schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
     if one.asks is None:
         return []
-    fields = schemas[one.asks.__name__]["properties"]
+    asked = schemas[one.asks.__name__]
+    needed = asked.get("required", ())
     return [
-        {"name": name, "in": "query", "required": False, "schema": _sayable(schema)} for name, schema in fields.items()
+        {"name": name, "in": "query", "required": name in needed, "schema": _sayable(schema)}
+        for name, schema in asked["properties"].items()
     ]
 
 
@@ -169,7 +178,8 @@ def _with_projects(schemas: Mapping[str, Any], projects: Projects) -> Mapping[st
     """Return *schemas* with the names of projects that there are, for whoever reads the document."""
     every = [one.project for one in projects.all]
     issuing = [one.project for one in projects.all if one.tokens]
-    named = {"TokenOrder": every, "RevokeMany": every, "Login": issuing, "Guest": issuing}
+    keeping = [one.project for one in projects.all if any(route.cache for route in one.routes)]
+    named = {"TokenOrder": every, "RevokeMany": every, "Purge": keeping or every, "Login": issuing, "Guest": issuing}
     return {**schemas, **{name: _with_enum(schemas[name], names) for name, names in named.items()}}
 
 

@@ -9,14 +9,14 @@ import typer
 from typer.core import TyperGroup
 
 from gatehouse import logs
-from gatehouse.cli import admins, keys, secrets, tokens
+from gatehouse.cli import admins, cache, keys, secrets, tokens
 from gatehouse.cli.check import check
 from gatehouse.cli.explain import explain
 from gatehouse.cli.options import examples
 from gatehouse.cli.problems import run
 
 NAME = "python -m gatehouse"
-HELP = """Gatehouse for operators: administrators, service tokens, signing keys, named secrets, project files.
+HELP = """Gatehouse for operators: administrators, service tokens, signing keys, named secrets, cache, project files.
 
 Most commands need to know which gateway: --stack NAME, --local for what 'make run' has running, or the functions' own
 variables in the environment. Exit codes: 0 done, 1 refused or failed, 2 not a command that there is.
@@ -49,6 +49,7 @@ app.add_typer(admins.app, name="admin")
 app.add_typer(tokens.app, name="token")
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(cache.app, name="cache")
 app.command(epilog=examples("check", "check layers/config/projects --health --local"))(check)
 app.command(epilog=examples("explain GET /build/x", "explain POST '/kv/a?b=1' -H 'Origin: https://app.example.com'"))(
     explain

@@ -9,6 +9,8 @@ from typing import Any
 
 from gatehouse import jose
 from gatehouse.build import gateway
+from gatehouse.caching.exchange import Cache
+from gatehouse.caching.opened import opened
 from gatehouse.call import Call, Identity, Reply
 from gatehouse.clock import Clock
 from gatehouse.credentials import Credential
@@ -130,6 +132,11 @@ class DryKit:
     def limits(self) -> RouteLimits:
         """Return what counts this request alone."""
         return RouteLimits(RouteBuckets(""), self.clock, self.clock, shared=False)
+
+    @property
+    def cache(self) -> Cache:
+        """Return one that keeps nothing."""
+        return opened("", 0, self.clock, self.clock)
 
     def credential(self, project: Project, name: str) -> Credential:
         """Return what takes the credential that *project* calls *name* for good, whatever it is."""

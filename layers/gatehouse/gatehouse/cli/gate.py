@@ -27,11 +27,13 @@ from gatehouse.rotation import RotationError
 from gatehouse.stores import secrets
 from gatehouse.stores.admins import AdminRecords
 from gatehouse.stores.clients import client
+from gatehouse.stores.purge_log import PurgeLog
 from gatehouse.stores.token_registry import TokenRegistry
 from gatehouse.taking_back import TakingBack, is_active
 
 VARIABLES = {
     "tokens_table": "TOKENS_TABLE",
+    "cache_table": "CACHE_TABLE",
     "admins_bucket": "ADMINS_BUCKET",
     "secret_arn": "GATEWAY_SECRET_ARN",
 }
@@ -65,6 +67,12 @@ class Gate:
         """The registry of service tokens."""
         self._need("tokens_table")
         return self.kit.registry
+
+    @property
+    def purge_log(self) -> PurgeLog:
+        """What was thrown away of the cache."""
+        self._need("cache_table")
+        return self.kit.purge_log
 
     @property
     def admins(self) -> AdminRecords:

@@ -200,6 +200,16 @@ def keeping(value: Any) -> float:
     return 0.0 if value == "0s" else _between(value, 0, 3600, "1h")
 
 
+def fresh(value: Any) -> float:
+    """Take for how long an answer counts as fresh: at most a week, as seconds; `0s` for only if it says so itself."""
+    return 0.0 if value == "0s" else _between(value, 0, 7 * 86_400, "7d")
+
+
+def stale(value: Any) -> float:
+    """Take for how long an answer may be given that is not fresh any more: at most a day, as seconds."""
+    return 0.0 if value == "0s" else _between(value, 0, 86_400, "24h")
+
+
 def keys_fresh(value: Any) -> float:
     """Take for how long the keys of an issuer count as fresh: five minutes to a day, as seconds."""
     return _between(value, 300, 86_400, "24h")

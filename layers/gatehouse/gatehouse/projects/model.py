@@ -9,7 +9,7 @@ from typing import Any
 import voluptuous as vol
 
 from gatehouse.projects import checks
-from gatehouse.projects.schema import count, flag, key, listing, mapping, of, one_of, text
+from gatehouse.projects.schema import count, flag, key, listing, mapping, of, off_or, one_of, text
 
 SECURITY_DEFAULT = "required"
 GATEWAY = "gateway"
@@ -61,8 +61,10 @@ class Limit:
 class Cache:
     """How long answers that say nothing themselves are kept, and for whom."""
 
-    ttl: float = key(checks.duration)
+    ttl: float = key(checks.fresh)
     by: str = key(one_of("organization", "subject", "public"), "subject")
+    stale_if_error: float = key(checks.stale, 0.0)
+    stale_while_revalidate: float = key(checks.stale, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,7 +187,7 @@ class Route:
     strip_prefix: bool = key(flag, default=True)
     timeout: float = key(checks.duration, 25.0)
     limit: tuple[str, ...] = key(checks.one_or_more(checks.name), ())
-    cache: Cache | None = key(of(Cache), None, later=True)
+    cache: Cache | None = key(off_or(of(Cache)), None)
     claims: Mapping[str, tuple[str, ...]] = key(mapping(checks.allowed), {})
     set_headers: Mapping[str, Any] = key(mapping(checks.set_header, checks.header), {})
     public: tuple[tuple[str, str], ...] = key(listing(checks.public), ())

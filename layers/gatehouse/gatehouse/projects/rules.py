@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from gatehouse.projects import header_rules, limit_rules, provider_rules
+from gatehouse.projects import cache_rules, header_rules, limit_rules, provider_rules
 from gatehouse.projects.checks import RESERVED
 from gatehouse.projects.document import Where
 from gatehouse.projects.model import GATEWAY, Cors, Project, Route, Tokens
@@ -68,6 +68,7 @@ def _route(route: Route, project: Project) -> Iterator[Finding]:
         yield (), f"route '{route.name}' needs 'accept' (who may call), or 'auth: none' if anyone may"
     yield from _accept(route, project)
     yield from _callers(route)
+    yield from cache_rules.findings(route)
     yield from header_rules.findings(route, project)
 
 

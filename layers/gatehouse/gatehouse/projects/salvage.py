@@ -27,6 +27,9 @@ DOUBTFUL = (
     ("counts by organization", {"organization", "auth"}),
     ("counts by key", {"accept", "auth", "/providers"}),
     ("counts by subject", {"auth"}),
+    ("kept by organization", {"organization", "auth"}),
+    ("kept by subject", {"auth"}),
+    ("nothing to keep", {"methods"}),
 )
 """Findings that may only follow from one of these keys having been taken out, of the route or (`/`) of the file."""
 

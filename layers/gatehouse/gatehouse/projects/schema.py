@@ -89,6 +89,11 @@ def flag(value: Any) -> bool:
     return value
 
 
+def off_or(check: Check) -> Check:
+    """Take `false` as nothing, so that a route can be without what `defaults` have; else what *check* takes."""
+    return lambda value: None if value is False else check(value)
+
+
 def count(value: Any) -> int:
     """Take a whole number above zero."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -169,6 +169,16 @@ def told(target: Target, call: Call) -> tuple[Pair, ...]:
     return tuple(pair for pair in fields if pair[1])
 
 
+def seen(target: Target, call: Call) -> list[Pair]:
+    """Return the fields that the upstream is sent, but for those that hold secrets: these are the same for everybody.
+
+    Raises:
+        ForbiddenError: as `sent`.
+    """
+    plain = tuple((name, template) for name, template in target.set_headers if not template.secrets)
+    return sent(replace(target, set_headers=plain), call, {})
+
+
 def repeatable(outbound: Outbound) -> bool:
     """Say whether *outbound* may be sent once more after nothing was heard."""
     return outbound.method in IDEMPOTENT and len(outbound.body) <= MOST_REPEATED_BYTES

@@ -2,25 +2,21 @@
 
     pk "shared#{key}"    text S    expires_at N, seconds since the epoch
 
-It is a comfort: where it fails, is slow or busy it knows nothing, and is left alone for a few seconds. Its threads are
-its own, so that a table that hangs holds up nothing else.
+It is a comfort: where it fails, is slow or busy it knows nothing, and is left alone for a few seconds.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
-from gatehouse import logs
-from gatehouse.clock import Clock, Elapsed, Instant
+from gatehouse.clock import Clock, Elapsed
+from gatehouse.comfort import Comfort
 from gatehouse.stores.aws_json import call
 from gatehouse.stores.revocation_log import DYNAMODB
 
 BUDGET_S = 0.5
-QUIET_S = 5.0
 MOST_BYTES = 100 * 1024
 MOST_AT_ONCE = 8
 
@@ -37,9 +33,9 @@ class SharedAnswers:
     def __init__(self, table: str, wall: Clock, monotonic: Clock) -> None:
         self._table = table
         self._wall = wall
-        self._elapsed = Elapsed(wall, monotonic)
-        self._failed: Instant | None = None
-        self._waiting = 0
+        self._comfort = Comfort(
+            Elapsed(wall, monotonic), name="shared answers", most_waiting=MOST_AT_ONCE, threads=MOST_AT_ONCE
+        )
 
     async def read(self, key: str) -> tuple[str, float] | None:
         """Return the text under *key* and until when it holds, in seconds since the epoch; None if there is none."""
@@ -61,26 +57,10 @@ class SharedAnswers:
 
     async def _asked(self, operation: str, document: Mapping[str, Any]) -> Any:
         """Return what DynamoDB answers; None if it is not asked now, or does not answer as it should."""
-        if not self._table or self._waiting >= MOST_AT_ONCE or self._is_quiet():
+        if not self._table:
             return None
-        loop = asyncio.get_running_loop()
         work = partial(call, DYNAMODB, operation, {"TableName": self._table, **document})
-        self._waiting += 1
-        try:
-            return await asyncio.wait_for(loop.run_in_executor(self._threads, work), BUDGET_S)
-        except Exception as error:  # noqa: BLE001  # whatever the store raises: a comfort is done without
-            self._failed = self._elapsed.now()
-            logs.error("shared answers not reached", operation=operation, reason=type(error).__name__)
-            return None
-        finally:
-            self._waiting -= 1
-
-    def _is_quiet(self) -> bool:
-        return self._failed is not None and self._elapsed.since(self._failed) < QUIET_S
-
-    @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(MOST_AT_ONCE, "shared-answers")
+        return await self._comfort.get(work, BUDGET_S, operation=operation)
 
 
 def _pk(key: str) -> dict[str, str]:

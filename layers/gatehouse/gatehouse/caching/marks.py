@@ -1,0 +1,69 @@
+"""What one process knows of what happened to kept answers: paths that were changed, and purges."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from gatehouse.caching.keying import Key
+from gatehouse.caching.purges import Purges
+from gatehouse.caching.rules import CacheRules
+from gatehouse.caching.stored import Stored
+from gatehouse.clock import Elapsed, Instant
+
+LOOK_EVERY_S = 5.0
+"""How long what was read of the table counts as news: after that at the latest a change or a purge is known."""
+MOST_PATHS = 4096
+_TICK_S = 1e-6
+_NONE = Purges()
+
+
+class Marks:
+    """The marks of one process. What it forgets of changed paths counts as a change of all paths."""
+
+    def __init__(self, elapsed: Elapsed) -> None:
+        self._elapsed = elapsed
+        self._gone: OrderedDict[str, float] = OrderedDict()
+        self._before = 0.0
+        self._purges: dict[str, tuple[Purges, Instant]] = {}
+        self._last = 0.0
+
+    def moment(self) -> float:
+        """Return this moment, in seconds since the epoch: later than every one before it, whatever the clock does.
+
+        So of a change and a request one comes first.
+        """
+        self._last = max(self._elapsed.wall(), self._last + _TICK_S)
+        return self._last
+
+    def change(self, gone: str, at: float) -> None:
+        """Note that the path of the key *gone* was changed *at* that many seconds since the epoch; 0 for never."""
+        if at <= self._gone.get(gone, 0.0):
+            return
+        self._gone[gone] = at
+        self._gone.move_to_end(gone)
+        while len(self._gone) > MOST_PATHS:
+            self._before = max(self._before, self._gone.popitem(last=False)[1])
+
+    def purge(self, project: str, purges: Purges) -> None:
+        """Note the *purges* of *project*, as they were read just now."""
+        self._purges[project] = (purges, self._elapsed.now())
+
+    def due(self, project: str) -> bool:
+        """Say whether the purges of *project* have to be read."""
+        known = self._purges.get(project)
+        return known is None or self._elapsed.since(known[1]) >= LOOK_EVERY_S
+
+    def generation(self, project: str) -> int:
+        """Return the number of the last purge of *project* that is known."""
+        return self._known(project).number
+
+    def stands(self, stored: Stored, rules: CacheRules, key: Key) -> bool:
+        """Say whether nothing is known to have happened to *stored* since it was asked for."""
+        if stored.asked_at < self._gone.get(key.gone, self._before):
+            return False
+        purges = self._known(rules.project)
+        return not purges.gone(stored.generation, route=rules.route, path=key.path, organization=key.organization)
+
+    def _known(self, project: str) -> Purges:
+        known = self._purges.get(project)
+        return known[0] if known else _NONE
