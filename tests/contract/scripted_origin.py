@@ -55,9 +55,7 @@ class At:
 
 Value: TypeAlias = str | At | tuple[str | At, ...]
 """A field's value; several are several lines."""
-How: TypeAlias = Literal[
-    "whole", "in chunks", "cut", "in chunks, cut", "hangs up", "refuses", "until closed", "stalls"
-]
+How: TypeAlias = Literal["whole", "in chunks", "cut", "in chunks, cut", "hangs up", "refuses", "until closed", "stalls"]
 """How the origin answers: all of it with its length; in chunks; the same but less than it promised; it takes the
 request and closes; nobody listens; with no length, until it closes; it takes the request and says nothing."""
 
@@ -103,9 +101,7 @@ class Seen:
 def lines(fields: Mapping[str, Value], began: float) -> list[tuple[str, str]]:
     """Return *fields* as they are written, with moments counted from *began*."""
     values = [(name, value if isinstance(value, tuple) else (value,)) for name, value in fields.items()]
-    return [
-        (name, one.written(began) if isinstance(one, At) else one) for name, several in values for one in several
-    ]
+    return [(name, one.written(began) if isinstance(one, At) else one) for name, several in values for one in several]
 
 
 def _unchanged(says: Says, seen: Seen, began: float) -> bool:
@@ -131,7 +127,7 @@ class ScriptedOrigin:
         self._began = START
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[Any]] = {}
         self._server: asyncio.Server | None = None
 
     @property
@@ -192,20 +188,23 @@ class ScriptedOrigin:
         assert self._server
         self._server.close()
         self._server = None
-        for writer in tuple(self._open):
+        open_still = tuple(self._open.values())
+        for writer in self._open:
             writer.transport.abort()
-        while self._open:
-            await asyncio.sleep(0)
+        if open_still:
+            await asyncio.wait(open_still)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        serving = asyncio.current_task()
+        assert serving
+        self._open[writer] = serving
         try:
             while await self._exchange(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            self._open.discard(writer)
+            del self._open[writer]
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -215,8 +214,7 @@ class ScriptedOrigin:
             self.seen.append(seen)
             says = self._says[min(len(self.seen), len(self._says)) - 1] if self._says else UNEXPECTED
             self._changed.notify_all()
-        while not self.released.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(self.released.wait, LONGEST_WAIT_S) if not self.released.is_set() else None
         if says.how == "stalls":
             await reader.read()
         if says.how in {"hangs up", "stalls"}:

@@ -357,6 +357,12 @@ def test_no_change_takes_back_what_another_has_noted(table: Table, notes: list[t
     assert table.items() == {f"cache-gone#{GONE}": {"at_ms": noted, "expires_at": expiring}}
 
 
+def test_a_change_that_is_noted_already_is_not_written_again(table: Table) -> None:
+    for at_s, until_s in ((2, 61), (2, 61), (1, 60)):
+        table.process().forget(GONE, at=NOW + at_s, until=NOW + until_s)
+    assert table.operations == ["UpdateItem"] * 3
+
+
 def test_of_changes_at_once_the_last_is_noted_for_the_longest_time(table: Table) -> None:
     def forget(number: int) -> None:
         process = table.process()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from gatehouse.caching.exchange import Cache
+from gatehouse.caching.inquiry import Cache
 from gatehouse.caching.rules import rules_of
 from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.counting import IP, KEY, ORGANIZATION, SUBJECT, limits_of

@@ -21,7 +21,7 @@ from gatehouse.upstreams import Upstream
 from gatehouse.usage import LastUse
 
 if TYPE_CHECKING:
-    from gatehouse.caching.exchange import Cache
+    from gatehouse.caching.inquiry import Cache
     from gatehouse.login_limits import LoginLimits
     from gatehouse.organizations import Organizations
     from gatehouse.providers import Providers

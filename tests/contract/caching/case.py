@@ -13,7 +13,8 @@ Door: TypeAlias = Literal["open", "cookies", "optional", "required", "members", 
 members of organisations; those with a token, of whom the upstream is told; pages of two origins; anybody, and nothing
 is kept."""
 Demand: TypeAlias = Literal["must", "should", "may", "stricter"]
-"""How far the RFC asks for what a case expects; `stricter` is what this gateway chose where the RFC allows more."""
+"""How far the RFC asks for what a case expects, of a cache that gives what it may give without asking the origin;
+`stricter` is what this gateway chose where the RFC allows more."""
 ANY_NUMBER = -1
 
 
@@ -48,6 +49,8 @@ class Step:
         lacks: fields that it must not have.
         cache_status: what the gateway's member of `Cache-Status` must say, and with a `!` what it must not; None for
             nobody minds.
+        meanwhile: whether the origin is asked behind the answer. Where the process stops with its answer, the client
+            waits for what the origin says.
     """
 
     method: str = "GET"
@@ -64,6 +67,7 @@ class Step:
     has: Mapping[str, Value] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
     cache_status: tuple[str, ...] | None = ()
+    meanwhile: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,4 +134,19 @@ def ok(body: str = "", cache_control: Value = "", *, status: int = 200, **fields
     return Says(body=body, status=status, fields=named, **how)
 
 
-__all__ = ["ANY_NUMBER", "At", "Case", "Door", "Keeping", "Says", "Step", "Value", "ask", "case", "get", "head", "ok", "post"]
+__all__ = [
+    "ANY_NUMBER",
+    "At",
+    "Case",
+    "Door",
+    "Keeping",
+    "Says",
+    "Step",
+    "Value",
+    "ask",
+    "case",
+    "get",
+    "head",
+    "ok",
+    "post",
+]

@@ -22,7 +22,12 @@ def expires(*values, **fields):
 
 
 CASES = (
-    fresh_for(60, "9111 4.2", "an answer is fresh while its age is below its lifetime, and not when they are equal", ok("one", "max-age=60")),
+    fresh_for(
+        60,
+        "9111 4.2",
+        "an answer is fresh while its age is below its lifetime, and not when they are equal",
+        ok("one", "max-age=60"),
+    ),
     fresh_for(60, "9111 4.2.1", "s-maxage counts before a shorter max-age", ok("one", "max-age=1, s-maxage=60")),
     fresh_for(10, "9111 4.2.1", "s-maxage counts before a longer max-age", ok("one", "s-maxage=10, max-age=600")),
     fresh_for(10, "9111 4.2.1", "s-maxage counts before Expires", ok("one", "s-maxage=10", expires=At(600))),
@@ -36,11 +41,17 @@ CASES = (
     stale_at_once("9111 4.2.1", "max-age=0 counts before the project's ttl", ok("one", "max-age=0"), keeping=TTL),
     stale_at_once("9111 4.2.1", "s-maxage=0 counts before max-age", ok("one", "s-maxage=0, max-age=60")),
     fresh_for(
-        60, "9111 4.2.2", "Last-Modified gives no lifetime beside the project's ttl",
-        ok("one", last_modified=At(-1_000_000)), keeping=TTL, demand="stricter",
+        60,
+        "9111 4.2.2",
+        "Last-Modified gives no lifetime beside the project's ttl",
+        ok("one", last_modified=At(-1_000_000)),
+        keeping=TTL,
+        demand="stricter",
     ),
     stale_at_once(
-        "9111 4.2.2", "nothing is guessed from Last-Modified", ok("one", last_modified=At(-1_000_000)),
+        "9111 4.2.2",
+        "nothing is guessed from Last-Modified",
+        ok("one", last_modified=At(-1_000_000)),
         demand="stricter",
     ),
     # ------------------------------------------------------------------------------------------------- Expires
@@ -59,40 +70,56 @@ CASES = (
     stale_at_once("9111 5.3", "Expires with an offset in place of GMT is past", expires(At(600, "zone"))),
     stale_at_once("9111 5.3", "Expires that is none counts before the project's ttl", expires("0"), keeping=TTL),
     stale_at_once("9111 4.2.1", "of two Expires, not only the later one counts", expires(At(-10), At(600))),
-    stale_at_once(
-        "9111 4.2.1", "of two Expires, the earlier one counts", expires(At(600), At(-10)), demand="stricter"
-    ),
+    stale_at_once("9111 4.2.1", "of two Expires, the earlier one counts", expires(At(600), At(-10)), demand="stricter"),
     fresh_for(60, "9111 4.2.1", "two Expires that say the same are one", expires(At(60), At(60)), demand="may"),
     # ----------------------------------------------------------------------------------- what is said, and how
     *(
-        stale_at_once(
-            "9111 4.2.1", f"max-age={value} is no lifetime", ok("one", f"max-age={value}"), demand="stricter"
-        )
+        stale_at_once("9111 4.2.1", f"max-age={value} is no lifetime", ok("one", f"max-age={value}"), demand="stricter")
         for value in ("abc", "", "-1", "1.5", "0x3c", "+60", "60s", "1e9", '""', "60;public")
     ),
     stale_at_once("9111 4.2.1", "max-age without a value is no lifetime", ok("one", "max-age"), demand="stricter"),
     stale_at_once(
-        "9111 4.2.1", "max-age that is no number does not leave it to the project", ok("one", "max-age=abc"),
-        keeping=TTL, demand="stricter",
+        "9111 4.2.1",
+        "max-age that is no number does not leave it to the project",
+        ok("one", "max-age=abc"),
+        keeping=TTL,
+        demand="stricter",
     ),
     stale_at_once(
-        "9111 4.2.1", "s-maxage that is no number does not leave it to max-age",
-        ok("one", "s-maxage=abc, max-age=60"), demand="stricter",
+        "9111 4.2.1",
+        "s-maxage that is no number does not leave it to max-age",
+        ok("one", "s-maxage=abc, max-age=60"),
+        demand="stricter",
     ),
     stale_at_once(
-        "9111 4.2.1", "max-age that is no number does not leave it to Expires",
-        ok("one", "max-age=abc", expires=At(60)), demand="stricter",
-    ),
-    case("9111 4.2.1", "of two max-age, not only the longer one counts", get(ok("one", "max-age=1, max-age=100")), get(ok("two"), after=50)),
-    case(
-        "9111 4.2.1", "of two max-age, the shorter one counts",
-        get(ok("one", "max-age=100, max-age=1")), get(ok("two"), after=50), demand="stricter",
+        "9111 4.2.1",
+        "max-age that is no number does not leave it to Expires",
+        ok("one", "max-age=abc", expires=At(60)),
+        demand="stricter",
     ),
     case(
-        "9111 4.2.1", "also on two lines",
-        get(ok("one", ("max-age=100", "max-age=1"))), get(ok("two"), after=50), demand="stricter",
+        "9111 4.2.1",
+        "of two max-age, not only the longer one counts",
+        get(ok("one", "max-age=1, max-age=100")),
+        get(ok("two"), after=50),
     ),
-    fresh_for(60, "9111 4.2.1", "two max-age that say the same are one", ok("one", "max-age=60, max-age=60"), demand="may"),
+    case(
+        "9111 4.2.1",
+        "of two max-age, the shorter one counts",
+        get(ok("one", "max-age=100, max-age=1")),
+        get(ok("two"), after=50),
+        demand="stricter",
+    ),
+    case(
+        "9111 4.2.1",
+        "also on two lines",
+        get(ok("one", ("max-age=100", "max-age=1"))),
+        get(ok("two"), after=50),
+        demand="stricter",
+    ),
+    fresh_for(
+        60, "9111 4.2.1", "two max-age that say the same are one", ok("one", "max-age=60, max-age=60"), demand="may"
+    ),
     fresh_for(60, "9111 5.2", "an argument may be quoted", ok("one", 'max-age="60"'), demand="should"),
     fresh_for(60, "9111 1.2.2", "a number may begin with zeros", ok("one", "max-age=00060")),
     fresh_for(60, "9111 5.2", "a directive's case does not count", ok("one", "Max-AGE=60")),
@@ -102,13 +129,30 @@ CASES = (
     fresh_for(60, "9110 5.3", "directives may be on several lines", ok("one", ("public", "max-age=60"))),
     *(
         case(
-            "9111 1.2.2", f"a lifetime of {name} is a very long one",
-            get(ok("one", f"max-age={value}")), get(after=100_000, gives="one"),
+            "9111 1.2.2",
+            f"a lifetime of {name} is a very long one",
+            get(ok("one", f"max-age={value}")),
+            get(after=100_000, gives="one"),
         )
         for name, value in (("2^31", 2**31), ("2^63", 2**63), ("400 digits", "9" * 400))
     ),
-    fresh_for(60, "9111 5.2.3", "a directive that nobody knows is passed over", ok("one", 'frobnicate, max-age=60, community="UCI"')),
-    fresh_for(60, "9111 5.2.3", "what is said inside of quotes is no directive", ok("one", 'max-age=60, x="a, no-store, private"')),
+    fresh_for(
+        60,
+        "9111 5.2.3",
+        "a directive that nobody knows is passed over",
+        ok("one", 'frobnicate, max-age=60, community="UCI"'),
+    ),
+    fresh_for(
+        60,
+        "9111 5.2.3",
+        "what is said inside of quotes is no directive",
+        ok("one", 'max-age=60, x="a, no-store, private"'),
+    ),
     fresh_for(60, "9111 5.2.3", "escaped quotes do not end quotes", ok("one", r'x="a\", no-store, \"", max-age=60')),
-    fresh_for(60, "9111 5.2.3", "a name that only begins like a directive is another", ok("one", "no-storehouse, privately, max-age=60")),
+    fresh_for(
+        60,
+        "9111 5.2.3",
+        "a name that only begins like a directive is another",
+        ok("one", "no-storehouse, privately, max-age=60"),
+    ),
 )

@@ -1,12 +1,14 @@
-"""Gateways that keep answers, behind each of their hosts, whose cache runs on a clock that tests drive."""
+"""Gateways that keep answers, behind each of their hosts, and whose cache runs on a clock that tests drive."""
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +19,17 @@ from gatehouse import edge, grants, keys, lambda_http
 from gatehouse.build import gateway
 from gatehouse.caching.opened import opened
 from gatehouse.call import Call, Identity
+from gatehouse.edge import App, Receive, Scope, Send
 from gatehouse.keyring import LiveKeyRing
 from gatehouse.kit import Kit
-from gatehouse.projects import load
+from gatehouse.projects import Projects, load
 from gatehouse.settings import read
 from local.servers import listen, served
 from tests.contract.caching.case import Door, Keeping
-from tests.contract.conftest import SECRET, Answer, Send, invoke
+from tests.contract.conftest import SECRET, Answer, invoke
+from tests.contract.conftest import Send as Sender
 from tests.contract.rest_event import rest_event
-from tests.contract.scripted_origin import DrivenClock, ScriptedOrigin
+from tests.contract.scripted_origin import LONGEST_WAIT_S, DrivenClock, ScriptedOrigin
 from tests.unit.fakes import FakeOrganizations, FakeRevocations
 
 HOST = "gateway.example"
@@ -55,7 +59,7 @@ class Place:
     @property
     def name(self) -> str:
         kept = self.keeping
-        return "-".join((self.door, kept.by, kept.ttl, kept.stale_if_error, kept.stale_while_revalidate))
+        return f"{self.door}-{kept.by}-{kept.ttl}-{kept.stale_if_error}-{kept.stale_while_revalidate}"
 
 
 def write_projects(folder: Path, places: Iterable[Place]) -> None:
@@ -84,21 +88,64 @@ async def _who(call: Call) -> Identity | None:
     return Identity(kind="session", subject=user, organization=MEMBERS[user]) if user else None
 
 
+class Arrivals:
+    """How many requests a gateway has been given."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._changed = threading.Condition()
+        self._number = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            with self._changed:
+                self._number += 1
+                self._changed.notify_all()
+        await self._app(scope, receive, send)
+
+    @contextmanager
+    def more(self, number: int) -> Iterator[None]:
+        """Wait, at the end of the context, until *number* more have come than had at its beginning."""
+        begun = self._number
+        yield
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._number >= begun + number, LONGEST_WAIT_S)
+
+
 @dataclass(frozen=True)
 class DrivenGateway:
-    """A gateway in front of a scripted origin; `address` is how its clients know it."""
+    """A gateway in front of a scripted origin; `address` is how its clients know it.
+
+    It `freezes` if its process stops between an answer and the next request.
+    """
 
     origin: ScriptedOrigin
-    send: Send
+    kit: Kit
+    projects: Projects
+    send: Sender
     address: str
-    token_of: Callable[[str], str]
+    freezes: bool
+    arrivals: Arrivals
 
     @property
     def clock(self) -> DrivenClock:
         return self.origin.clock
 
+    def token_of(self, user: str) -> str:
+        """Return a token that opens every route."""
+        _, tokens = self.projects.issuing()
+        ring = self.kit.keys.ring
+        assert ring
+        return grants.issue(ring, tokens, grants.login_claims(tokens, user, "admin"), time.time()).token
 
-def _kit(clock: DrivenClock, client: str, table: str) -> Kit:
+    def settle(self) -> None:
+        """Wait until all that goes on behind answers is done."""
+        for task in tuple(self.kit.cache.renewing):
+            asyncio.run_coroutine_threadsafe(asyncio.wait({task}), task.get_loop()).result(LONGEST_WAIT_S)
+
+
+def _kit(clock: DrivenClock, table: str, *, on_lambda: bool) -> Kit:
+    client = "buffered" if on_lambda else "streaming"
     kit = Kit(read({"ENVIRONMENT": "local", "UPSTREAM_CLIENT": client, "CACHE_TABLE": table}))
     text = json.dumps({"current": "k1", "keys": {"k1": {"alg": "HS256", "secret": SECRET}}})
 
@@ -107,7 +154,7 @@ def _kit(clock: DrivenClock, client: str, table: str) -> Kit:
 
     kit.__dict__["keys"] = LiveKeyRing(fetch, time.monotonic, ring=keys.parse(text))
     kit.__dict__["revocations"] = FakeRevocations()
-    kit.__dict__["cache"] = opened(table, MEMORY_BYTES, clock.wall, clock.monotonic)
+    kit.__dict__["cache"] = opened(table, MEMORY_BYTES, clock.wall, clock.monotonic, freezes=on_lambda)
     kit.__dict__["organizations"] = lambda _: FakeOrganizations({"o1": "own-1", "o2": "own-2"})
     kit._credentials["kept", "s"] = _who
     return kit
@@ -119,26 +166,21 @@ def driven_gateway(host: str, folder: Path, origin: ScriptedOrigin, *, table: st
 
     `table` is the DynamoDB table that it shares with others; its environment must say where DynamoDB is.
     """
-    kit = _kit(origin.clock, "streaming" if host == "uvicorn" else "buffered", table)
+    kit = _kit(origin.clock, table, on_lambda=host == "mangum")
     projects = load(folder, {**os.environ, "ORIGIN_URL": origin.url})
-    app = edge.application(gateway(projects, kit), most_bytes=1_000_000, close=kit.close)
-
-    def token_of(user: str) -> str:
-        _, tokens = projects.issuing()
-        ring = kit.keys.ring
-        assert ring
-        return grants.issue(ring, tokens, grants.login_claims(tokens, user, "admin"), time.time()).token
+    app = Arrivals(edge.application(gateway(projects, kit), most_bytes=1_000_000, close=kit.close))
 
     if host == "mangum":
-        yield DrivenGateway(origin, _by_event(app), f"https://{HOST}", token_of)
+        yield DrivenGateway(origin, kit, projects, _by_event(app), f"https://{HOST}", True, app)
         lambda_http.event_loop().run_until_complete(kit.close())
         return
     listening = listen("127.0.0.1", 0)
     with served(app, [listening]):
-        yield DrivenGateway(origin, _by_socket(listening.getsockname()[1]), f"http://{HOST}", token_of)
+        send = _by_socket(listening.getsockname()[1])
+        yield DrivenGateway(origin, kit, projects, send, f"http://{HOST}", False, app)
 
 
-def _by_event(app: Any) -> Send:
+def _by_event(app: App) -> Sender:
     function = SimpleNamespace(handler=lambda_http.lambda_function(app))
 
     def send(method: str, target: str, headers: Any = (), body: bytes = b"", **_: Any) -> Answer:
@@ -147,7 +189,7 @@ def _by_event(app: Any) -> Send:
     return send
 
 
-def _by_socket(port: int) -> Send:
+def _by_socket(port: int) -> Sender:
     def send(method: str, target: str, headers: Any = (), body: bytes = b"", **_: Any) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from tests.contract.caching.case import ANY_NUMBER, Case, Step
 from tests.contract.caching.gateways import DrivenGateway, Place
@@ -10,6 +11,7 @@ from tests.contract.conftest import Answer
 from tests.contract.scripted_origin import Says, Seen, Value, lines
 
 OURS = "gatehouse"
+FAILED = 500
 REST = "..."
 """Stands, as the last of several values, for whatever else an answer says under a name."""
 
@@ -19,18 +21,29 @@ def play(case: Case, number: int, gateway: DrivenGateway) -> None:
     path = f"/{Place(case.door, case.keeping).name}/{number}"
     gateway.origin.begin()
     began = gateway.clock.now
-    for index, step in enumerate(case.steps):
+    upstreams = any("cache-status" in says.fields for step in case.steps for says in step.says)
+    for index, scripted in enumerate(case.steps):
+        step = _waiting(scripted) if scripted.meanwhile and gateway.freezes else scripted
         gateway.clock.pass_by(step.after)
         gateway.origin.say(*(_placed(says, path, gateway) for says in step.says))
         answer = gateway.send(step.method, path + step.path, _sent(step, gateway, began), step.body)
-        gateway.origin.wait_for(step.asked)
+        gateway.settle()
         try:
             _check_origin(step, gateway.origin.seen, began)
             _check_answer(step, answer, began)
+            if not upstreams:
+                assert answer.get("cache-status").count(OURS) <= 1, "one member of ours"
         except AssertionError as error:
             error.add_note(f"request {index + 1} of {len(case.steps)}: {step.method} {step.path} after {step.after} s")
             error.add_note(f"answered {answer.status} {answer.headers} {answer.body[:60]!r}")
             raise
+
+
+def _waiting(step: Step) -> Step:
+    """Return *step* as it is where the client waits for what the origin says, and gets what is kept if it fails."""
+    says = step.says[-1]
+    new: dict[str, Any] = {"has": {}, "gives": says.body} if says.status < FAILED else {}
+    return replace(step, meanwhile=False, cache_status=("fwd=stale",), **new)
 
 
 def _placed(says: Says, path: str, gateway: DrivenGateway) -> Says:
@@ -77,15 +90,13 @@ def _check_answer(step: Step, answer: Answer, began: float) -> None:
 def _check_cache_status(step: Step, answer: Answer) -> None:
     """Hold the gateway's member to what the step expects, and to whether the origin was asked."""
     members = [member.strip() for member in answer.get("cache-status").split(",")]
-    ours = [member for member in members if member.partition(";")[0].strip() == OURS]
     said = [part.strip() for part in members[-1].split(";")]
     assert said[0] == OURS, "the last member of Cache-Status is the gateway's"
     marks = {mark for mark in step.cache_status or () if not mark.startswith("!")}
-    hit = "hit" in marks or (not step.says and "!hit" not in (step.cache_status or ()))
+    hit = "hit" in marks or step.meanwhile or not step.says
     assert ("hit" in said) is hit, f"whether it is a hit: {members[-1]}"
     assert any(part.startswith("fwd=") for part in said) is not hit, f"either hit or fwd: {members[-1]}"
     if hit:
-        assert len(ours) == 1, "one member of ours"
         assert answer.get("age").isdecimal(), "what is given again has an age"
     assert marks <= set(said), f"Cache-Status says: {members[-1]}"
     names = {part.partition("=")[0] for part in said}

@@ -97,7 +97,7 @@ class Answers:
     async def find(self, wanted: Wanted, budget: Budget) -> Found:
         """Return what there is."""
         place = wanted.key.place
-        held = self._standing(self._memory.find(place, wanted.variant_of), wanted)
+        held = self.here(wanted)
         if held and self._is_fresh(held) and self._is_news(held, wanted.rules):
             return Found(held=held, looked_at=self._elapsed.wall())
         if self._shared is None:
@@ -105,6 +105,10 @@ class Answers:
             return Found(held=held, why=others, looked_at=self._elapsed.wall())
         found = await self._confirmed(held, wanted, self._shared, budget) if held and self._is_fresh(held) else None
         return found or await self._looked_up(held, wanted, self._shared, budget)
+
+    def here(self, wanted: Wanted) -> Held | None:
+        """Return what this process has, as far as it knows: for those who waited for it."""
+        return self._standing(self._memory.find(wanted.key.place, wanted.variant_of), wanted)
 
     async def keep(self, stored: Stored, wanted: Wanted, found: Found, budget: Budget) -> bool:
         """Keep *stored*, which answers what is *wanted*, where *found* was; return whether that was possible."""
@@ -126,10 +130,9 @@ class Answers:
         if self._shared:
             await self._shared.forget(gone, at, at + GONE_S, budget)
 
-    def take(self, stored: Stored, key: Key) -> Held:
-        """Return *stored*, from the table, as it is held in memory from now on."""
-        now = self._elapsed.now()
-        held = Held(stored, _ago(stored.answered_at, now), now)
+    def take(self, stored: Stored, key: Key, looked: Instant) -> Held:
+        """Return *stored*, for which the table was *looked* at then, as it is held in memory from now on."""
+        held = Held(stored, _ago(stored.answered_at, self._elapsed.now()), looked)
         self._memory.keep(key.place, held)
         return held
 
@@ -149,20 +152,20 @@ class Answers:
 
     async def _looked_up(self, held: Held | None, wanted: Wanted, shared: Shared, budget: Budget) -> Found:
         """Return what the table has, or *held* (stale, if any) if that is newer."""
-        looked_at, key = self._elapsed.wall(), wanted.key
+        looked, key = self._elapsed.now(), wanted.key
         look = await shared.look(key.place, wanted.rules, key, budget)
         if look is None:
             others = VARY_MISS if self._memory.names(key.place) else URI_MISS
-            return Found(held=held, sure=False, why=others, looked_at=looked_at)
+            return Found(held=held, sure=False, why=others, looked_at=looked.wall)
         stored = self.fit(look.stored, wanted)
         apart = stored is not None and stored.variant != wanted.variant_of(stored.names)
         if stored and apart:
             stored = await self._other_variant(stored.names, wanted, shared, budget)
         held, where = self._standing(held, wanted), MEMORY
         if stored and (held is None or stored.asked_at > held.stored.asked_at):
-            held, where = self.take(stored, key), TABLE
+            held, where = self.take(stored, key, looked), TABLE
         why = VARY_MISS if apart else URI_MISS
-        return Found(held=held, where=where, why=why, apart=apart, looked_at=looked_at)
+        return Found(held=held, where=where, why=why, apart=apart, looked_at=looked.wall)
 
     async def _other_variant(
         self, names: tuple[str, ...], wanted: Wanted, shared: Shared, budget: Budget

@@ -11,11 +11,13 @@ from gatehouse.headers import Headers
 
 MOST_S = 2**31
 """What a number of seconds counts for if it is larger (RFC 9111 section 1.2.2)."""
+FORBIDDING = frozenset({"must-revalidate", "no-cache", "no-store", "private", "proxy-revalidate"})
 _DIRECTIVE = re.compile(
-    r"""[\s,]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^",]*)))?"""
-    r"[^,]*",
+    r"""(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^",]*)))?"""
+    r"(?P<rest>[^,]*)",
     re.VERBOSE,
 )
+_APART = re.compile(r"[\s;]+")
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -49,12 +51,17 @@ def directives(headers: Headers) -> Directives:
 
 @lru_cache(maxsize=512)
 def parse(value: str) -> Directives:
-    """Return what *value* says; what is no directive is passed over."""
+    """Return what *value* says; what is no directive is passed over.
+
+    Some write spaces or semicolons for commas: what forbids something counts also there.
+    """
     said: dict[str, tuple[str, ...]] = {}
     for match in _DIRECTIVE.finditer(value):
         name = match["name"].lower()
         argument = match["quoted"] if match["quoted"] is not None else match["plain"]
         said[name] = (*said.get(name, ()), (argument or "").strip())
+        words = _APART.split(f"{match['plain'] or ''}{match['rest']}".lower())
+        said.update((word, ("",)) for word in words[1:] if word in FORBIDDING and word not in said)
     return Directives(said)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from gatehouse.caching.rules import ORGANIZATION, PUBLIC, SUBJECT, CacheRules, digest
 from gatehouse.call import Call, Identity
+from gatehouse.paths import loosely
 
 PASSING = frozenset({"auth_time", "exp", "iat", "jti", "nbf", "nonce", "sid"})
 """Claims that differ from one token of a caller to the next, and say nothing of the caller."""
@@ -53,8 +54,8 @@ def key_of(rules: CacheRules, call: Call) -> Key:
 
 
 def gone_key(project: str, path: str) -> str:
-    """Return what the change of *path* is noted under, whoever changed it and whatever the query."""
-    return digest((project, path))
+    """Return what a change of *path* is noted under, whoever made it, and however the path is written."""
+    return digest((project, loosely(path)))
 
 
 def _partition(rules: CacheRules, call: Call) -> tuple[tuple[Any, ...], bool]:
@@ -66,7 +67,8 @@ def _partition(rules: CacheRules, call: Call) -> tuple[tuple[Any, ...], bool]:
     """
     identity, cookies = call.identity, rules.cookies and "cookie" in call.headers
     if identity is None:
-        return (("somebody",), True) if cookies else (("nobody",), False)
+        # A credential that nobody here looks at does not go upstream; RFC 9111 section 3.5 counts it all the same.
+        return (("somebody",), True) if cookies or "authorization" in call.headers else (("nobody",), False)
     if rules.by == PUBLIC:
         return ("somebody",), True
     if rules.by == ORGANIZATION and identity.organization and not cookies:
@@ -102,4 +104,4 @@ def _normal(name: str, values: Iterable[str]) -> str | None:
     lines = [value.strip() for value in values]
     if name in _LISTS:
         lines = [part.strip() for line in lines for part in line.split(",") if part.strip()]
-    return ",".join(lines) if lines else None
+    return ", ".join(lines) if lines else None

@@ -37,16 +37,18 @@ class Marks:
 
     def change(self, gone: str, at: float) -> None:
         """Note that the path of the key *gone* was changed *at* that many seconds since the epoch; 0 for never."""
-        if at <= self._gone.get(gone, 0.0):
+        if at <= self._gone.get(gone, self._before):  # one that was forgotten may have been the later one
             return
         self._gone[gone] = at
         self._gone.move_to_end(gone)
         while len(self._gone) > MOST_PATHS:
             self._before = max(self._before, self._gone.popitem(last=False)[1])
 
-    def purge(self, project: str, purges: Purges) -> None:
-        """Note the *purges* of *project*, as they were read just now."""
-        self._purges[project] = (purges, self._elapsed.now())
+    def purge(self, project: str, purges: Purges, asked: Instant) -> None:
+        """Note the *purges* of *project*, as they were when they were *asked* for, unless newer ones are known."""
+        known = self._purges.get(project)
+        if known is None or asked.monotonic >= known[1].monotonic:
+            self._purges[project] = (purges, asked)
 
     def due(self, project: str) -> bool:
         """Say whether the purges of *project* have to be read."""

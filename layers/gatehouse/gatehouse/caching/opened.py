@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatehouse.caching.answers import Answers
-from gatehouse.caching.exchange import Cache
+from gatehouse.caching.inquiry import Cache
 from gatehouse.caching.marks import Marks
 from gatehouse.caching.memory import Memory
 from gatehouse.caching.sharing import Shared

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gatehouse.paths import loosely
+
 MOST_RECENT = 64
 """How many purges are kept one by one."""
 BELOW = "/*"
@@ -23,7 +25,8 @@ class Purge:
     Attributes:
         number: counted from 1 in its project.
         route: the name of a route.
-        path: a canonical path, whatever the query; one that ends in `/*` means itself and everything below.
+        path: a canonical path, whatever the query and however it is written; one that ends in `/*` means itself and
+            everything below.
         organization: whose answers.
     """
 
@@ -39,10 +42,10 @@ class Purge:
         """
         if self.route not in {"", route} or self.organization not in {"", organization}:
             return False
-        if not self.path.endswith(BELOW):
-            return self.path in {"", path}
-        top = self.path.removesuffix(BELOW)
-        return path == top or path.startswith(f"{top}/")
+        if not self.path:
+            return True
+        top, asked = loosely(self.path.removesuffix(BELOW)), loosely(path)
+        return asked == top or (self.path.endswith(BELOW) and asked.startswith(f"{top}/"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatehouse.caching.answers import Begun, Wanted
-from gatehouse.caching.collecting import collected
+from gatehouse.caching.collecting import MOST_BODY_BYTES, collected
 from gatehouse.caching.directives import directives
 from gatehouse.caching.freshness import (
     initial_age_s,
@@ -42,7 +42,7 @@ async def keepable(reply: Reply, begun: Begun, wanted: Wanted, answered_at: floa
     if why_not:
         return reply, None, why_not
     reply = await collected(reply)
-    if not isinstance(reply.body, bytes):
+    if not isinstance(reply.body, bytes) or len(reply.body) > MOST_BODY_BYTES:
         return reply, None, "too-large"
     stored = _stored(reply.headers, reply.body, begun, wanted, answered_at)
     return (reply, stored, "") if _is_of_use(stored) else (reply, None, "expired")

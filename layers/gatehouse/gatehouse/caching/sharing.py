@@ -20,7 +20,9 @@ from gatehouse.clock import Elapsed
 T = TypeVar("T")
 BUDGET_S = 0.3
 """How long a request waits for the table in all, but for where it waits for another that fetches the same."""
-LEASE_S = 20.0
+LEAST_S = 0.05
+"""With less than that the table is not asked: what then takes too long says nothing of it."""
+LEASE_S = 30.0
 MOST_OWED = 1024
 
 
@@ -73,7 +75,7 @@ class Table(Protocol):
 
 
 class Comfort(Protocol):
-    """What runs what blocks and may fail; `stores.comfort.Comfort` is one."""
+    """What runs what blocks and may fail; `comfort.Comfort` is one."""
 
     async def get(self, work: Callable[[], T], within_s: float) -> T | None:
         """Return what *work* returns; None if it was not run, failed, or took longer."""
@@ -110,14 +112,14 @@ class Shared:
     ) -> Look | None:
         """Return what there is at *place*, and note what happened at *key*; without a place, only that is read."""
         purges = rules.project if self._marks.due(rules.project) else ""
-        now = self._elapsed.wall()
+        now = self._elapsed.now()
         look = await self._asked(
-            partial(self._table.look, place, key.gone, now=now, purges=purges, lease=lease), budget
+            partial(self._table.look, place, key.gone, now=now.wall, purges=purges, lease=lease), budget
         )
         if look is not None:
             self._marks.change(key.gone, look.gone_at)
             if look.purges is not None:
-                self._marks.purge(rules.project, look.purges)
+                self._marks.purge(rules.project, look.purges, now)
             await self._pay(budget)
         return look
 
@@ -139,7 +141,9 @@ class Shared:
     async def forget(self, gone: str, at: float, until: float, budget: Budget) -> None:
         """Note that a path was changed; what the table does not take now, it is told again as soon as it answers."""
         if not await self._told(partial(self._table.forget, gone, at=at, until=until), budget):
-            self._owed[gone] = (at, until)
+            self._owed[gone] = max(
+                (at, until), self._owed.get(gone, (at, until))
+            )  # or one that came meanwhile
             if len(self._owed) > MOST_OWED:
                 self._owed.popitem(last=False)
 
@@ -159,7 +163,7 @@ class Shared:
     async def _asked(self, work: Callable[[], T], budget: Budget) -> T | None:
         """Return what *work* returns, within what is left of *budget*; None if that fails."""
         started = self._elapsed.monotonic()
-        done = await self._comfort.get(work, budget.left_s) if budget.left_s > 0 else None
+        done = await self._comfort.get(work, budget.left_s) if budget.left_s >= LEAST_S else None
         budget.left_s -= self._elapsed.monotonic() - started
         budget.failed = budget.failed or done is None
         return done

@@ -78,11 +78,12 @@ class Turns:
         while self._shared and waited_s < WAIT_S:
             await asyncio.sleep(poll_s)
             waited_s, poll_s = waited_s + poll_s, min(poll_s * _SLOWER, _LAST_POLL_S)
+            looked = self._elapsed.now()
             look = await self._shared.look(wanted.key.place, wanted.rules, wanted.key, Budget(), lease=True)
             stored = self._answers.fit(look.stored if look else None, wanted)
             if stored and stored.asked_at > newer_than:
                 mine = wanted.variant_of(stored.names) == stored.variant
-                return self._answers.take(stored, wanted.key) if mine else None
+                return self._answers.take(stored, wanted.key, looked) if mine else None
             if look is None or not look.leased:
                 return None
         return None

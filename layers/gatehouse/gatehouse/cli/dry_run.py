@@ -9,7 +9,7 @@ from typing import Any
 
 from gatehouse import jose
 from gatehouse.build import gateway
-from gatehouse.caching.exchange import Cache
+from gatehouse.caching.inquiry import Cache
 from gatehouse.caching.opened import opened
 from gatehouse.call import Call, Identity, Reply
 from gatehouse.clock import Clock

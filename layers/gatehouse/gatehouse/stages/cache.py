@@ -8,13 +8,14 @@ from urllib.parse import urljoin, urlsplit
 
 from gatehouse.caching import status
 from gatehouse.caching.answers import Wanted
-from gatehouse.caching.exchange import Cache, Exchange
+from gatehouse.caching.exchange import exchange
+from gatehouse.caching.inquiry import Cache
 from gatehouse.caching.keying import gone_key, key_of, variant_of
 from gatehouse.caching.rules import CacheRules
 from gatehouse.caching.sharing import Budget
 from gatehouse.caching.validators import NOT_OF_A_CACHE
 from gatehouse.call import Call, Handler, Reply, Stage
-from gatehouse.errors import BadPathError, UpstreamTimeoutError, UpstreamUnreachableError
+from gatehouse.errors import BadPathError, ResponseTooLargeError, UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import Pair
 from gatehouse.paths import canonical
 from gatehouse.routes import split
@@ -46,7 +47,7 @@ def cache(rules: CacheRules, kept: Cache, seen: Seen) -> Stage:
             reply = await forward(call)
             return status.saying(reply, status.Forwarded(why="bypass", status=reply.status, detail=aside))
         wanted = Wanted(rules, key_of(rules, call), partial(_variant, call, seen))
-        return await Exchange(call, forward, kept, wanted).answer()
+        return await exchange(call, forward, kept, wanted)
 
     return cache
 
@@ -76,7 +77,7 @@ async def _changing(call: Call, forward: Handler, rules: CacheRules, kept: Cache
     """
     try:
         reply = await forward(call)
-    except (UpstreamUnreachableError, UpstreamTimeoutError):
+    except (UpstreamUnreachableError, UpstreamTimeoutError, ResponseTooLargeError):
         if call.method not in SAFE:
             await _forget([call.path], rules, kept)
         raise
@@ -94,13 +95,13 @@ async def _forget(paths: list[str], rules: CacheRules, kept: Cache) -> None:
 
 def _named(call: Call, reply: Reply, above: int) -> Iterator[str]:
     """Yield the paths of this route that *reply* names as changed, too (RFC 9111 section 4.4): of this very origin."""
-    here = urlsplit(f"{call.scheme}://{call.headers.get('host')}{call.path}")
+    asked = f"{call.scheme}://{call.headers.get('host')}{call.path}"
     values = [*reply.headers.get_all("location")[:1], *reply.headers.get_all("content-location")[:1]]
     for value in values:
         try:
-            there = urlsplit(urljoin(here.geturl(), value))
+            here, there = urlsplit(asked), urlsplit(urljoin(asked, value))
             path = canonical(there.path or "/")
-        except (ValueError, BadPathError):
+        except (ValueError, BadPathError):  # also of a Host that only looks like an address
             continue
         same = (there.scheme, there.netloc.lower()) == (here.scheme, here.netloc.lower())
         if same and split(path)[:above] == split(call.path)[:above]:

@@ -13,6 +13,7 @@ import os
 import re
 import ssl
 import time
+from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -77,7 +78,7 @@ def call(service: Service, operation: str, document: Mapping[str, Any]) -> Any:
     if where is None:
         return _by_boto3(service, operation, document)
     url = urlsplit(where)
-    body = json.dumps(document).encode()
+    body = json.dumps(document, default=_text).encode()
     headers = {
         "content-type": f"application/x-amz-json-{service.json}",
         "host": url.netloc,
@@ -89,6 +90,11 @@ def call(service: Service, operation: str, document: Mapping[str, Any]) -> Any:
     except (OSError, http.client.HTTPException):
         close()  # after a lull all kept connections may be dead, and the second attempt is the last
         return _asked(url, post)
+
+
+def _text(data: bytes) -> str:
+    """Return binary *data* as JSON has it; boto3 does so by itself."""
+    return b64encode(data).decode()
 
 
 def close() -> None:

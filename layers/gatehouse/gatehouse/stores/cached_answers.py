@@ -12,8 +12,7 @@ milliseconds are rounded to where less is used: a change is noted as later than 
 from __future__ import annotations
 
 import math
-import os
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from gatehouse.caching.packing import pack, unpack
 from gatehouse.caching.purges import Purges
 from gatehouse.caching.stored import Stored
 from gatehouse.stores import purge_log
-from gatehouse.stores.aws_json import AwsError, address, call
+from gatehouse.stores.aws_json import AwsError, call
 from gatehouse.stores.limits import ContentionError
 from gatehouse.stores.revocation_log import DYNAMODB
 
@@ -91,7 +90,7 @@ class CachedAnswers:
         data = pack(stored, place)
         if data is None:
             return False
-        item = {"pk": {"S": f"cache#{place}"}, "data": {"B": _binary(data)}, "expires_at": {"N": str(int(until))}}
+        item = {"pk": {"S": f"cache#{place}"}, "data": {"B": data}, "expires_at": {"N": str(int(until))}}
         call(DYNAMODB, "PutItem", {"TableName": self._table, "Item": item})
         return True
 
@@ -212,9 +211,3 @@ def _is_leased(item: Mapping[str, Any] | None, now: float) -> bool:
         return item is not None and _number(item, "until_ms") > _ms(now)
     except (KeyError, TypeError, ValueError):
         return False
-
-
-def _binary(data: bytes) -> str | bytes:
-    """Return *data* as `aws_json.call` sends it: boto3, where it must do it, encodes binary by itself."""
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
-    return data if address(DYNAMODB.name, region, os.environ) is None else b64encode(data).decode()
