@@ -34,8 +34,9 @@ check: $(READY) ## lint, types, template and project files
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/mypy
 	@for app in functions/*/app.py; do $(BIN)/mypy $$app || exit 1; done
+	@MYPYPATH=functions/proxy $(BIN)/mypy functions/proxy/serve.py
 	@$(BIN)/cfn-lint template.yaml
-	@$(BIN)/python -m gatehouse check layers/config/projects
+	@$(BIN)/python -m gatehouse check layers/config/projects --template template.yaml
 
 format: $(READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix $(CODE)

@@ -10,11 +10,10 @@ from typing import Any
 from gatehouse import edge
 from gatehouse.build import outermost
 from gatehouse.call import Call, Reply, pipeline
+from gatehouse.cli.rest_api import in_order, reaches
 from gatehouse.edge import App, Receive, Scope, Send
 from gatehouse.errors import NotFoundError
-from local.template import ROOT, Endpoint, Template
-
-GREEDY = "+}"
+from local.template import ROOT, Template
 
 
 def load_function(folder: str) -> Any:
@@ -31,7 +30,7 @@ def load_function(folder: str) -> Any:
 
 def router(template: Template, load: Callable[[str], Any] = load_function) -> App:
     """Return the application that hands each request to the function that the template routes it to."""
-    endpoints = sorted(template.endpoints(), key=_rank)
+    endpoints = in_order(template.endpoints())
     modules = {folder: load(folder) for folder in {endpoint.function for endpoint in endpoints}}
     unrouted = edge.application(pipeline(*outermost(), end=_not_found), most_bytes=1)
 
@@ -50,23 +49,6 @@ def router(template: Template, load: Callable[[str], Any] = load_function) -> Ap
         await (modules[found.function].app if found else unrouted)(scope, receive, send)
 
     return app
-
-
-def reaches(endpoint: Endpoint, method: str, path: str) -> bool:
-    """Say whether a request for *path* by *method* reaches *endpoint*."""
-    if endpoint.method not in {"ANY", method}:
-        return False
-    wanted, given = endpoint.path.split("/")[1:], path.split("/")[1:]
-    if wanted[-1].endswith(GREEDY):
-        head = wanted[:-1]
-        return len(given) > len(head) and given[: len(head)] == head and "/".join(given[len(head) :]) != ""
-    return len(wanted) == len(given) and all(w == g or w.startswith("{") for w, g in zip(wanted, given, strict=True))
-
-
-def _rank(endpoint: Endpoint) -> tuple[int, int]:
-    """Return what endpoints are tried in the order of: literal paths first, greedy ones last, long before short."""
-    segments = endpoint.path.split("/")
-    return sum(s.startswith("{") + s.endswith(GREEDY) for s in segments), -len(segments)
 
 
 async def _not_found(_: Call) -> Reply:

@@ -1,4 +1,4 @@
-"""uvicorn as we run it: httptools, no headers of its own, and no belief in what clients say of themselves."""
+"""The gateway's server on this machine: ended by signals, or from a thread; its sockets are made beforehand."""
 
 from __future__ import annotations
 
@@ -12,26 +12,7 @@ from typing import Any
 
 import uvicorn
 
-from local.protocol import Protocol
-
-GRACE_S = 1
-
-
-def config(app: Any) -> uvicorn.Config:
-    """Return how *app* is served."""
-    return uvicorn.Config(
-        app,
-        http=Protocol,
-        ws="none",
-        lifespan="on",
-        # Its default takes X-Forwarded-For from anybody on this machine.
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+from gatehouse.serving import GRACE_S, config
 
 
 class Server(uvicorn.Server):

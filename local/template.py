@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from gatehouse.cli.rest_api import Endpoint, endpoints, read
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "template.yaml"
 STACK = "gatehouse-local"
+FOR_LAMBDA = ("AWS_LAMBDA_", "AWS_LWA_")
 INTRINSIC = ("Ref", "Fn::GetAtt", "Fn::Sub", "Fn::If")
 PSEUDO = {
     "AWS::Region": "us-east-1",
@@ -21,32 +22,6 @@ PSEUDO = {
     "AWS::StackName": STACK,
     "AWS::URLSuffix": "amazonaws.com",
 }
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (`!Ref X`) as their long ones (`{Ref: X}`)."""
-
-
-def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]  # the only kind left
-    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One event of a function: the resource path of the REST API that reaches it."""
-
-    function: str
-    path: str
-    method: str
 
 
 @dataclass(frozen=True)
@@ -63,23 +38,23 @@ class Template:
 
     def endpoints(self) -> list[Endpoint]:
         """Return every path that the API routes, and the folder of the function it goes to."""
-        return [
-            Endpoint(properties["CodeUri"], event["Properties"]["Path"], event["Properties"]["Method"].upper())
-            for properties in self.resources("AWS::Serverless::Function").values()
-            for event in properties.get("Events", {}).values()
-            if event["Type"] == "Api"
-        ]
+        return endpoints(self.body)
 
     def variables(self) -> dict[str, Any]:
-        """Return the variables that the functions have, as the template writes their values."""
+        """Return the variables that the functions have, as the template writes their values.
+
+        Where one has two values (the functions that buffer and stream have two clients), it is the first.
+        """
         blocks = [self.body.get("Globals", {}).get("Function", {})]
         blocks += self.resources("AWS::Serverless::Function").values()
-        declared = (block.get("Environment", {}).get("Variables", {}) for block in blocks)
-        return {name: value for variables in declared for name, value in variables.items()}
+        declared = [block.get("Environment", {}).get("Variables", {}) for block in blocks]
+        return {name: value for variables in reversed(declared) for name, value in variables.items()}
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of all functions, resolved; those without a value are left out."""
-        resolved = {name: self.resolve(value) for name, value in self.variables().items()}
+        """Return the variables of all functions, resolved; less those without a value, and those for Lambda."""
+        resolved = {
+            name: self.resolve(value) for name, value in self.variables().items() if not name.startswith(FOR_LAMBDA)
+        }
         return {name: str(value) for name, value in resolved.items() if value not in {None, ""}}
 
     def resolve(self, value: Any) -> Any:
@@ -139,4 +114,4 @@ class Template:
 
 def load(path: Path = TEMPLATE) -> Template:
     """Read the template at *path*."""
-    return Template(yaml.load(path.read_text(), Loader=_Loader))  # noqa: S506  # a SafeLoader with more tags
+    return Template(read(path))

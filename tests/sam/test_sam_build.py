@@ -32,7 +32,8 @@ def test_every_module_has_its_bytecode_beside_it(layer):
 
 
 @pytest.mark.parametrize(
-    "package", ["gatehouse", "fastapi", "mangum", "aiohttp", "voluptuous", "cryptography", "argon2"]
+    "package",
+    ["gatehouse", "fastapi", "mangum", "aiohttp", "voluptuous", "cryptography", "argon2", "uvicorn", "httptools"],
 )
 def test_a_package_is_there_with_bytecode(layer, package):
     assert (layer / package / "__pycache__" / "__init__.cpython-313.pyc").exists()
@@ -52,7 +53,7 @@ def test_bytecode_of_no_other_python_is_there(layer):
     assert {file.name.split(".")[-2] for file in layer.rglob("*.pyc")} == {"cpython-313"}
 
 
-@pytest.mark.parametrize("package", ["boto3", "botocore", "s3transfer", "urllib3", "moto", "uvicorn", "pip", "bin"])
+@pytest.mark.parametrize("package", ["boto3", "botocore", "s3transfer", "urllib3", "moto", "uvloop", "pip", "bin"])
 def test_what_the_runtime_carries_or_nobody_needs_is_not_there(layer, package):
     assert not (layer / package).exists()
 
@@ -69,8 +70,17 @@ def test_the_layer_fits_into_lambda_with_room_to_spare(layer):
     assert size < 60 * 1024 * 1024  # of 250 MB for all layers and the function
 
 
-@pytest.mark.parametrize("function", ["LoginFunction", "GuestFunction", "ProxyFunction"])
-def test_a_function_is_built_with_its_own_code_only(root, function):
-    folder = root / ".aws-sam" / "build" / function
-    assert [file.name for file in folder.glob("*.py")] == ["app.py"]
+@pytest.mark.parametrize("function", ["LoginFunction", "GuestFunction", "ProxyFunction", "StreamFunction"])
+def test_a_function_is_built_with_its_own_code_only(root, function, built):
+    folder = root / ".aws-sam" / "build" / built["Resources"][function]["Properties"]["CodeUri"]
+    source = {"ProxyFunction": "proxy", "StreamFunction": "proxy"}.get(function, function[:5].lower())
+    assert {file.name for file in folder.glob("*.py")} == {
+        file.name for file in (root / "functions" / source).glob("*.py")
+    }
     assert not (folder / "fastapi").exists()
+
+
+def test_the_stream_functions_start_may_be_run(root, built):
+    """Lambda runs it as a command: without the bit the function does not start."""
+    folder = root / ".aws-sam" / "build" / built["Resources"]["StreamFunction"]["Properties"]["CodeUri"]
+    assert (folder / "start").stat().st_mode & 0o111 == 0o111

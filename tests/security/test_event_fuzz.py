@@ -17,9 +17,9 @@ from gatehouse.build import gateway
 from gatehouse.call import Call, Reply
 from gatehouse.errors import UpstreamUnreachableError
 from gatehouse.headers import Headers
+from gatehouse.invocation import KEPT_FOR_OURSELVES_S
 from gatehouse.lambda_answer import CERTAINLY_FITS, MOST_ANSWER_BYTES, as_text, fits
 from gatehouse.lambda_http import LambdaFunction, lambda_function
-from gatehouse.rest_event import KEPT_FOR_OURSELVES_S
 from tests.unit.fakes import ROOT, FakeKit, FakeUpstream, metacogna, ok
 
 ERROR_KEYS = {"route", "status", "code", "message", "requestId", "timestamp"}

@@ -24,6 +24,7 @@ CROW = (
     "ANALYTICS", "AUTH", "BILLING", "CHAT", "INTEGRATION", "INTERACTION", "KNOWLEDGE", "MEDIA", "NOTIFICATION", "ORG",
     "PATTERN", "PRODUCT", "REPORT", "SEARCH", "USER",
 )  # fmt: skip
+PROXY = {"UPSTREAM_CLIENT", "TOKENS_TABLE", "CACHE_TABLE", "USAGE_TABLE", "REVOCATION_REFRESH_S"}
 FOREIGN = {*(f"{name}_SERVICE_URL" for name in CROW), "CF_ACCESS_URL", "CF_ACCESS_AUD", "CF_AI_GATEWAY_URL"}
 
 
@@ -65,7 +66,7 @@ def test_login_has_more_processor_time_than_the_others(deployed):
         ("LoginFunction", {"ADMINS_BUCKET", "CACHE_TABLE", "LOGIN_LIMIT_USER", "LOGIN_LIMIT_ADDRESS"}),
         ("GuestFunction", set()),
         ("TokensFunction", {"TOKENS_TABLE", "CACHE_TABLE", "REVOCATION_REFRESH_S"}),
-        ("ProxyFunction", {"UPSTREAM_CLIENT", "TOKENS_TABLE", "CACHE_TABLE", "REVOCATION_REFRESH_S"} | FOREIGN),
+        ("ProxyFunction", PROXY | FOREIGN),
     ],
 )
 def test_a_function_is_told_only_what_it_needs(deployed, name, own):
@@ -138,7 +139,7 @@ def test_every_function_logs_json_to_a_group_of_its_own(resources, deployed):
 
 def test_every_log_group_forgets_after_a_while_and_goes_with_the_stack(of_type):
     groups = of_type("AWS::Logs::LogGroup")
-    assert set(groups) == {"AccessLogs", "LoginLogs", "GuestLogs", "TokensLogs", "ProxyLogs"}
+    assert set(groups) == {"AccessLogs", "LoginLogs", "GuestLogs", "TokensLogs", "ProxyLogs", "StreamLogs"}
     for group in groups.values():
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
         assert group["DeletionPolicy"] == "Delete"

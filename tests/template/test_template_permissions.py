@@ -43,6 +43,7 @@ def test_the_proxy_may_read_the_revocation_log_and_nothing_else_of_the_tokens(de
     expected = [READ_SECRET, ("dynamodb:Query", table), ("dynamodb:UpdateItem", table)]
     expected += [("dynamodb:GetItem", shared), ("dynamodb:PutItem", shared), ("dynamodb:UpdateItem", shared)]
     expected += [("dynamodb:BatchGetItem", shared), ("dynamodb:PutItem", shared), ("dynamodb:UpdateItem", shared)]
+    expected += [("dynamodb:UpdateItem", {"Fn::GetAtt": ["UsageTable", "Arn"]})]
     assert grants(deployed, "ProxyFunction") == expected
 
 
@@ -53,6 +54,8 @@ def test_the_proxy_may_touch_nothing_of_the_cache_but_what_processes_share_and_i
     conditions = {one["Sid"]: one.get("Condition") for one in statements(deployed, "ProxyFunction")}
     counts = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["limit#route-*"]}}
     assert conditions["CountRequests"] == counts
+    metered = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["usage#*", "budget#*"]}}
+    assert conditions["MeterModelCalls"] == metered
     assert conditions["ReadRevocations"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["revocations"]}}
     assert conditions["NoteLastUse"] == {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["token#*"]},
@@ -138,7 +141,7 @@ def test_beside_its_statements_a_function_may_write_logs_and_traces_only(deploye
 
 def test_only_this_api_may_call_the_functions(of_type):
     permissions = of_type("AWS::Lambda::Permission").values()
-    assert len(permissions) == 12
+    assert len(permissions) == 14
     for one in permissions:
         assert one["Properties"]["Principal"] == "apigateway.amazonaws.com"
         assert one["Properties"]["SourceArn"]["Fn::Sub"][1]["__ApiId__"] == {"Ref": "Api"}

@@ -27,7 +27,7 @@ def secret(resources):
     return resources["GatewaySecret"]["Properties"]["GenerateSecretString"]
 
 
-@pytest.mark.parametrize("name", ["AdminsBucket", "AdminsBucketPolicy", "TokensTable", "GatewaySecret"])
+@pytest.mark.parametrize("name", ["AdminsBucket", "AdminsBucketPolicy", "TokensTable", "UsageTable", "GatewaySecret"])
 def test_what_cannot_be_made_again_outlives_the_stack(resources, name):
     assert resources[name]["DeletionPolicy"] == "Retain"
     assert resources[name]["UpdateReplacePolicy"] == "Retain"
@@ -63,8 +63,16 @@ def test_the_tokens_table_is_keyed_by_pk_and_sk_and_found_by_project(tokens):
     assert all(one["Projection"] == {"ProjectionType": "ALL"} for one in indexes.values())
 
 
-def test_the_tokens_table_can_be_brought_back_to_any_minute(tokens):
-    assert tokens["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+@pytest.mark.parametrize("name", ["TokensTable", "UsageTable"])
+def test_a_table_of_what_cannot_be_made_again_can_be_brought_back_to_any_minute(resources, name):
+    recovery = resources[name]["Properties"]["PointInTimeRecoverySpecification"]
+    assert recovery == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_usage_table_is_keyed_by_pk_and_sk(resources):
+    usage = resources["UsageTable"]["Properties"]
+    assert [key["AttributeName"] for key in usage["KeySchema"]] == ["pk", "sk"]
+    assert usage["AttributeDefinitions"] == [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")]
 
 
 def test_the_cache_table_is_keyed_by_pk_alone(cache):
@@ -72,7 +80,7 @@ def test_the_cache_table_is_keyed_by_pk_alone(cache):
     assert cache["AttributeDefinitions"] == [{"AttributeName": "pk", "AttributeType": "S"}]
 
 
-@pytest.mark.parametrize("name", ["TokensTable", "CacheTable"])
+@pytest.mark.parametrize("name", ["TokensTable", "CacheTable", "UsageTable"])
 def test_rows_expire_and_are_paid_by_use(resources, name):
     table = resources[name]["Properties"]
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
@@ -103,5 +111,5 @@ def test_everything_that_can_have_tags_says_whose_it_is(of_type):
 
 
 def test_the_outputs_name_the_api_and_every_store(template):
-    expected = {"ApiUrl", "AdminsBucketName", "TokensTableName", "CacheTableName", "GatewaySecretArn"}
+    expected = {"ApiUrl", "AdminsBucketName", "TokensTableName", "CacheTableName", "UsageTableName", "GatewaySecretArn"}
     assert set(template["Outputs"]) == expected

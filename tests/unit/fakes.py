@@ -65,6 +65,9 @@ class FakeBody:
         self.reads += 1
         return self.data
 
+    async def gone(self) -> None:
+        await asyncio.Event().wait()
+
 
 class FakeUpstream:
     """An upstream that remembers what it was sent, and answers (or raises) what it was given, in order."""

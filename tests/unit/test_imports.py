@@ -30,6 +30,7 @@ HEAVY = {
     "urllib3",
     "moto",
     "uvicorn",
+    "httptools",
 }
 
 
@@ -75,7 +76,7 @@ def test_a_cold_start_loads_nothing_that_its_function_does_not_need(function: st
     assert loaded & never == set()
 
 
-@pytest.mark.parametrize("package", ["pyjwt", "typer", "boto3", "botocore", "uvicorn", "moto"])
+@pytest.mark.parametrize("package", ["pyjwt", "typer", "boto3", "botocore", "uvloop", "moto"])
 def test_the_layer_does_not_carry_what_no_function_needs_from_it(package: str) -> None:
     locked = (PACKAGE.parent / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert not [line for line in locked if line.startswith(f"{package}==")]

@@ -235,8 +235,28 @@ def test_every_key_of_the_file_itself_is_obeyed() -> None:
     assert not later_keys(Cors)
 
 
-def test_a_lambda_function_as_upstream_is_refused_while_nothing_invokes_it(tmp_path: Path) -> None:
-    assert "not supported yet" in said(tmp_path, a_file(route={"upstream": "lambda:build"}))
+@pytest.mark.parametrize(
+    "name", ["build", "build:live", "build:$LATEST", "arn:aws:lambda:eu-central-1:123456789012:function:build:7"]
+)
+def test_an_upstream_may_be_a_lambda_function(tmp_path: Path, name: str) -> None:
+    (route,) = loaded(tmp_path, a_file(route={"upstream": f"lambda:{name}"})).routes
+    assert route.upstream == f"lambda://{name}"
+
+
+def test_a_functions_name_may_be_a_variable_and_is_no_upstream_where_that_is_not_set(tmp_path: Path) -> None:
+    text = a_file(route={"upstream": "lambda:${BUILD_FUNCTION}"})
+    assert loaded(tmp_path, text, {"BUILD_FUNCTION": "build:live"}).routes[0].upstream == "lambda://build:live"
+    assert loaded(tmp_path, text).routes[0].upstream is None
+
+
+@pytest.mark.parametrize("name", ["", "//build", "build/base", "a b", "build:", "build:a:b", "build?a", "a" * 65])
+def test_what_is_no_functions_name_is_told_how_to_write_one(tmp_path: Path, name: str) -> None:
+    assert "write lambda:name" in said(tmp_path, a_file(route={"upstream": f"lambda:{name}"}))
+
+
+def test_a_service_that_is_asked_about_callers_is_no_function(tmp_path: Path) -> None:
+    provider = {"type": "session", "cookie": "sid", "url": "lambda:auth/get-session"}
+    assert "is not an address" in said(tmp_path, a_file(providers={"session": provider}))
 
 
 def test_the_four_original_systems_are_read_to_the_end_and_refused_only_for_what_is_not_built(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ class RequestBody(Protocol):
         """
         ...
 
+    async def gone(self) -> None:
+        """Return when the client has hung up; where nobody can tell, never."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:

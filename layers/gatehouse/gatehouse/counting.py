@@ -61,8 +61,12 @@ def rate_of(limit: Limit) -> Rate:
 
 def bucket(limit: RouteLimit, call: Call) -> str:
     """Return the name of the bucket that *call* is counted in under *limit*."""
-    digest = sha256(json.dumps(_counted(limit.by, call)).encode()).hexdigest()
-    return f"route-{limit.project}#{limit.name}#{limit.by}#{digest}"
+    return f"route-{limit.project}#{limit.name}#{limit.by}#{digest(limit.by, call)}"
+
+
+def digest(by: str, call: Call) -> str:
+    """Return who *call* is counted as by *by*, as SHA-256 in hex."""
+    return sha256(json.dumps(_counted(by, call)).encode()).hexdigest()
 
 
 def _counted(by: str, call: Call) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, MutableMapping
@@ -84,6 +85,11 @@ class _Body:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return b"".join(chunks)
+
+    async def gone(self) -> None:
+        """Return when the client has hung up; see `RequestBody.gone`. What it still sends is read over."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     def _too_large(self) -> PayloadTooLargeError:
         return PayloadTooLargeError(f"The request's body is larger than the {self._most_bytes} bytes taken here.")
@@ -187,13 +193,32 @@ async def _write(call: Call, reply: Reply, send: Send) -> None:
 
 
 async def _stream(call: Call, body: AsyncGenerator[bytes, None], send: Send) -> None:
+    """Send *body* as it comes; where the client hangs up, or the body breaks off, it is closed at once.
+
+    Raises:
+        CutError: it broke off, and the client must see that.
+    """
+    sending = asyncio.create_task(_sent(body, send))
+    leaving = asyncio.create_task(call.body.gone())
     try:
-        async with aclosing(body) as chunks:
-            async for chunk in chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done() and leaving.exception() is None:
+            call.notes["clientGone"] = True
+            return
+        await sending
     except Exception as error:  # the upstream broke off: the client must see that too
         logs.crash("stream cut", error, requestId=call.request_id)
         raise CutError from error
+    finally:
+        leaving.cancel()
+        sending.cancel()
+        await asyncio.wait({sending, leaving})
+
+
+async def _sent(body: AsyncGenerator[bytes, None], send: Send) -> None:
+    async with aclosing(body) as chunks:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

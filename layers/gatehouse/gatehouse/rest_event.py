@@ -18,11 +18,10 @@ from mangum.types import LambdaConfig, LambdaContext, LambdaEvent, Response
 from gatehouse.edge import DEADLINE, INVOCATION, Scope
 from gatehouse.errors import InvalidRequestError, ResponseTooLargeError
 from gatehouse.headers import Pair, from_raw
+from gatehouse.invocation import deadline
 from gatehouse.lambda_answer import as_text, fits
 from gatehouse.stages.security_headers import bare
 
-KEPT_FOR_OURSELVES_S = 0.5
-"""What is left of the invocation when the upstream's time is over: enough to answer 504 ourselves."""
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~\\#"
 """Not '?': in a path it was '%3F' once, and it would be taken for the start of a query."""
 
@@ -139,4 +138,4 @@ def _query(event: Mapping[str, Any]) -> bytes:
 
 def _deadline(context: Any) -> float | None:
     remaining = getattr(context, "get_remaining_time_in_millis", None)
-    return time.monotonic() + remaining() / 1000 - KEPT_FOR_OURSELVES_S if remaining else None
+    return deadline(remaining() / 1000, time.monotonic()) if remaining else None

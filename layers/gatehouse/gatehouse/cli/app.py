@@ -50,7 +50,9 @@ app.add_typer(tokens.app, name="token")
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(cache.app, name="cache")
-app.command(epilog=examples("check", "check layers/config/projects --health --local"))(check)
+app.command(
+    epilog=examples("check", "check layers/config/projects --health --local", "check --template template.yaml")
+)(check)
 app.command(epilog=examples("explain GET /build/x", "explain POST '/kv/a?b=1' -H 'Origin: https://app.example.com'"))(
     explain
 )

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from yaml import YAMLError
 
-from gatehouse.cli import health
+from gatehouse.cli import health, streams
 from gatehouse.cli.options import anywhere
 from gatehouse.cli.output import Said, table
 from gatehouse.cli.place import environment, projects_folder, running
-from gatehouse.cli.problems import OK, REFUSED, words
+from gatehouse.cli.problems import OK, REFUSED, RefusedError, words
 from gatehouse.projects import Project, ProjectFileError, Projects, load
 
 Folder = Annotated[
@@ -26,10 +27,14 @@ Health = Annotated[bool, typer.Option("--health", help="Ask every upstream that 
 Local = Annotated[
     bool, typer.Option("--local", help="With the folder and the upstreams of what 'make run' has running.")
 ]
+TemplateFile = Annotated[
+    Path | None,
+    typer.Option("--template", metavar="FILE", help="Compare the routes that stream with those of this SAM template."),
+]
 
 
 @anywhere
-def check(folder: Folder = None, ask: Health = False, local: Local = False) -> Said:
+def check(folder: Folder = None, ask: Health = False, local: Local = False, template: TemplateFile = None) -> Said:
     """Read project files and list everything that is wrong with them."""
     place = running(os.environ) if local else None
     directory = folder or (place.settings.projects_dir if place else projects_folder(None, os.environ))
@@ -38,6 +43,9 @@ def check(folder: Folder = None, ask: Health = False, local: Local = False) -> S
             projects = load(directory, os.environ)
         except ProjectFileError as error:
             return _wrong(error)
+    unstreamed = _unstreamed(projects, template) if template else []
+    if unstreamed:
+        return _unfit(template, unstreamed)
     answers = health.ask(projects) if ask else []
     document: dict[str, Any] = {"projects": [_view(project) for project in projects.all], "problems": []}
     text = "\n".join(_line(project) for project in projects.all)
@@ -45,6 +53,19 @@ def check(folder: Folder = None, ask: Health = False, local: Local = False) -> S
         document["health"] = [one.view() for one in answers]
         text += "\n\n" + _health(projects, answers)
     return Said(document=document, text=text, code=OK if all(one.is_well for one in answers) else REFUSED)
+
+
+def _unstreamed(projects: Projects, template: Path) -> list[str]:
+    try:
+        return streams.problems(projects, template)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as error:
+        raise RefusedError(f"{template} is no SAM template that can be read ({type(error).__name__})") from error
+
+
+def _unfit(template: Path | None, unstreamed: list[str]) -> Said:
+    problems = [{"file": str(template), "line": 0, "message": one} for one in unstreamed]
+    aside = f"gatehouse: {template} and the project files do not fit:\n" + "\n".join(unstreamed)
+    return Said(document={"projects": [], "problems": problems}, text="", aside=aside, code=REFUSED)
 
 
 def _wrong(error: ProjectFileError) -> Said:

@@ -34,6 +34,9 @@ class _NoBody:
     async def read(self) -> bytes:
         return b""
 
+    async def gone(self) -> None:
+        await asyncio.Event().wait()
+
 
 def request(method: str, path: str, query: str, headers: Headers, *, scheme: str = "https") -> Call:
     """Return the call that a request of this form becomes at the edge."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import voluptuous as vol
 
 from gatehouse.durations import seconds
+from gatehouse.function_names import PREFIX, SCHEME, parsed
 from gatehouse.projects.schema import listing, mapping, matching, text
 from gatehouse.templates import UNSAYABLE
 
@@ -109,15 +110,29 @@ def one_or_more(item: Any) -> Any:
 
 
 def upstream(value: Any) -> str | None:
-    """Take an address to forward to; None where the variable that holds it is not set.
-
-    It is configuration alone that says where requests go, so it may hold no credentials, query or fragment.
-    """
+    """Take an address to forward to, or a Lambda function; None where the variable that holds it is not set."""
     if value is None:
         return None
     address = text(value)
-    if address.startswith("lambda:"):
-        raise vol.Invalid("upstreams that are Lambda functions are not supported yet")
+    return _function(address) if address.startswith(PREFIX) else _address(address)
+
+
+def _function(address: str) -> str:
+    """Take `lambda:<name>`, as `lambda://<name>`."""
+    named = parsed(address.removeprefix(PREFIX))
+    if named is None:
+        raise vol.Invalid(
+            f"'{address}' is not a Lambda function: write lambda:name, with :alias or :version behind it if need be, "
+            "or lambda: and the function's ARN"
+        )
+    return f"{SCHEME}{named}"
+
+
+def _address(address: str) -> str:
+    """Take an address on the web.
+
+    It is configuration alone that says where requests go, so it may hold no credentials, query or fragment.
+    """
     try:
         parts = urlsplit(address)
         valid = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
@@ -173,7 +188,7 @@ def _parted(address: str) -> tuple[str, str]:
 
 def _service(address: str) -> None:
     where, mark, query = address.partition("?")
-    upstream(where)
+    _address(where)
     path = _parted(where)[1]
     if not path:
         raise vol.Invalid(f"'{where}' has no path: write the whole address that is asked")
@@ -203,6 +218,16 @@ def keeping(value: Any) -> float:
 def fresh(value: Any) -> float:
     """Take for how long an answer counts as fresh: at most a week, as seconds; `0s` for only if it says so itself."""
     return 0.0 if value == "0s" else _between(value, 0, 7 * 86_400, "7d")
+
+
+def signs(value: Any) -> float:
+    """Take how often a silent stream shows that it lives: a second to half a minute, as seconds."""
+    return _between(value, 1, 30, "30s")
+
+
+def stream(value: Any) -> float:
+    """Take how long a stream may be silent or last: a second to a quarter of an hour, as seconds."""
+    return _between(value, 1, 900, "15m")
 
 
 def stale(value: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import voluptuous as vol
 
 from gatehouse.projects import checks
-from gatehouse.projects.schema import count, flag, key, listing, mapping, of, off_or, one_of, text
+from gatehouse.projects.schema import count, flag, flag_or, key, listing, mapping, of, off_or, one_of, text
 
 SECURITY_DEFAULT = "required"
 GATEWAY = "gateway"
@@ -71,9 +71,9 @@ class Cache:
 class Streaming:
     """The limits of a streamed answer."""
 
-    keep_alive: float = key(checks.duration, 15.0)
-    idle: float = key(checks.duration, 60.0)
-    total: float = key(checks.duration, 300.0)
+    keep_alive: float = key(checks.signs, 15.0)
+    idle: float = key(checks.stream, 60.0)
+    total: float = key(checks.stream, 300.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,14 +195,19 @@ class Route:
     cookies: bool | None = key(flag, None)
     revocation: str = key(one_of("normal", "strict"), "normal")
     health: str = key(checks.health, "")
-    streaming: bool | Streaming = key(vol.Any(flag, of(Streaming)), default=False, later=True)
-    errors: str = key(one_of("gatehouse", "openai"), "gatehouse", later=True)
+    streaming: bool | Streaming = key(flag_or(of(Streaming)), default=False)
+    errors: str = key(one_of("gatehouse", "openai"), "gatehouse")
     budget: Budget | None = key(of(Budget), None, later=True)
 
     @property
     def patterns(self) -> tuple[str, ...]:
         """Every path that this route answers to, as the project file writes them."""
         return self.paths or (self.path,)
+
+    @property
+    def stream(self) -> Streaming | None:
+        """Return the limits of this route's streams; None if its answers are not streamed."""
+        return self.streaming if isinstance(self.streaming, Streaming) else Streaming() if self.streaming else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -89,6 +89,11 @@ def flag(value: Any) -> bool:
     return value
 
 
+def flag_or(check: Check) -> Check:
+    """Take true or false, or what *check* takes."""
+    return lambda value: value if isinstance(value, bool) else check(value)
+
+
 def off_or(check: Check) -> Check:
     """Take `false` as nothing, so that a route can be without what `defaults` have; else what *check* takes."""
     return lambda value: None if value is False else check(value)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from gatehouse import credentials_of
 from gatehouse.call import Call, Handler, Reply
@@ -27,6 +29,12 @@ LEAST_TIME_S = 0.05
 _COOKIE = frozenset({"cookie"})
 
 
+class _Times(TypedDict):
+    timeout_s: float
+    head_s: float | None
+    streamed: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where a route's requests go.
@@ -39,6 +47,7 @@ class Target:
         set_headers: what the project file has the upstream told, by lower-case name.
         withheld: what no client may tell it, in the one spelling: the headers of credentials.
         kept_cookies: the cookies that stay behind at the gateway although the others pass.
+        stream_s: how long an answer may take that is streamed; None where answers are not.
     """
 
     route: str
@@ -48,6 +57,7 @@ class Target:
     set_headers: tuple[tuple[str, Template], ...] = field(default=(), repr=False)
     withheld: frozenset[str] = frozenset()
     kept_cookies: frozenset[str] = frozenset()
+    stream_s: float | None = None
 
     @property
     def needs_secrets(self) -> bool:
@@ -66,6 +76,7 @@ def target_of(route: Route, path: str, project: Project) -> Target:
         set_headers=tuple((name.lower(), parse(value)) for name, value in route.set_headers.items()),
         withheld=withheld if passes_cookies(route, project) else withheld | _COOKIE,
         kept_cookies=credentials_of.token_cookies(project),
+        stream_s=route.stream.total if route.stream else None,
     )
 
 
@@ -81,7 +92,7 @@ def forward(
             url=location(target, call),
             headers=sent(target, call, await secrets() if needs_secrets else {}),
             body=await call.body.read(),
-            timeout_s=_time_left(target, call, monotonic),
+            **_times(target, call, monotonic),
         )
         started = monotonic()
         try:
@@ -90,7 +101,7 @@ def forward(
             except UnansweredError:
                 if not repeatable(outbound):
                     raise
-                reply = await upstream.send(replace(outbound, timeout_s=_time_left(target, call, monotonic, started)))
+                reply = await upstream.send(replace(outbound, **_times(target, call, monotonic, started)))
         finally:
             call.notes["upstreamMs"] = round((monotonic() - started) * 1000, 1)
         if not sayable(reply.status, reply.headers):
@@ -184,11 +195,14 @@ def repeatable(outbound: Outbound) -> bool:
     return outbound.method in IDEMPOTENT and len(outbound.body) <= MOST_REPEATED_BYTES
 
 
-def _time_left(target: Target, call: Call, monotonic: Clock, started: float | None = None) -> float:
+def _times(target: Target, call: Call, monotonic: Clock, started: float | None = None) -> _Times:
     """Return how long the upstream may take: the route's time, and never past the invocation's end."""
-    left = target.timeout_s if started is None else target.timeout_s - (monotonic() - started)
-    if call.deadline is not None:
-        left = min(left, call.deadline - monotonic())
-    if left < LEAST_TIME_S:
+    now = monotonic()
+    gone_s = 0.0 if started is None else now - started
+    ends_s = math.inf if call.deadline is None else call.deadline - now
+    head_s = min(target.timeout_s - gone_s, ends_s)
+    if head_s < LEAST_TIME_S:
         raise UpstreamTimeoutError
-    return left
+    if target.stream_s is None:
+        return {"timeout_s": head_s, "head_s": None, "streamed": False}
+    return {"timeout_s": min(target.stream_s - gone_s, ends_s), "head_s": head_s, "streamed": True}

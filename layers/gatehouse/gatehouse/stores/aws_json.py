@@ -31,7 +31,7 @@ OK = 200
 SERVER_ERROR = 500
 MOST_IDLE = 8
 _BEYOND_US = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
-_VARIABLES = {"secretsmanager": "SECRETS_MANAGER", "dynamodb": "DYNAMODB"}
+_VARIABLES = {"secretsmanager": "SECRETS_MANAGER", "dynamodb": "DYNAMODB", "lambda": "LAMBDA"}
 _REGION = re.compile(r"(?!us-iso|eu-isoe)[a-z]{2}(?:-[a-z]+)+-\d")
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 

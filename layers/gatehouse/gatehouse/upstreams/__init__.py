@@ -19,13 +19,25 @@ FINAL_STATUS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbound:
-    """One request to an upstream; a client adds `Host` and `Content-Length` to it and nothing else."""
+    """One request to an upstream; a client adds `Host` and `Content-Length` to it and nothing else.
+
+    Attributes:
+        method: of the request.
+        url: where it goes.
+        headers: all but those two.
+        body: all of it.
+        timeout_s: how long the answer may take, to its last byte.
+        head_s: how long its head may take, if that is to be heard earlier.
+        streamed: whether the answer is wanted as it comes, however short it is, by a client that can do that.
+    """
 
     method: str
     url: str
     headers: list[Pair]
     body: bytes
     timeout_s: float
+    head_s: float | None = None
+    streamed: bool = False
 
 
 class Upstream(Protocol):

@@ -43,15 +43,16 @@ class StreamingUpstream:
         """Send *outbound* once; see `Upstream.send`."""
         session = await self._session()
         try:
-            response = await session.request(
-                outbound.method,
-                URL(outbound.url, encoded=True),
-                headers=[(name, _wire(value)) for name, value in outbound.headers],
-                data=_payload(outbound.body),
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=outbound.timeout_s, sock_connect=CONNECT_S),
-            )
-            body = await _whole(response)
+            async with asyncio.timeout(outbound.head_s):
+                response = await session.request(
+                    outbound.method,
+                    URL(outbound.url, encoded=True),
+                    headers=[(name, _wire(value)) for name, value in outbound.headers],
+                    data=_payload(outbound.body),
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=outbound.timeout_s, sock_connect=CONNECT_S),
+                )
+            body = await _body(response, streamed=outbound.streamed)
         except TimeoutError as error:
             raise UpstreamTimeoutError from error
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -103,9 +104,9 @@ def _new_session() -> aiohttp.ClientSession:
     return session
 
 
-async def _whole(response: aiohttp.ClientResponse) -> Body:
+async def _body(response: aiohttp.ClientResponse, *, streamed: bool) -> Body:
     length = response.content_length
-    if response.method == "HEAD" or (length is not None and length <= WHOLE_BYTES):
+    if response.method == "HEAD" or (length is not None and length <= WHOLE_BYTES and not streamed):
         return await response.read()
     stream = _stream(response)
     await anext(stream)  # begun, so that closing it closes the response also if nobody reads it

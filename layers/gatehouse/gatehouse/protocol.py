@@ -1,6 +1,6 @@
 """uvicorn's HTTP/1.1 protocol, less what it takes too lightly: trailers, missing hosts, heads without end.
 
-API Gateway stands in front of the functions and does this for them; here nobody does.
+API Gateway stands in front of the functions on AWS and does some of this; on a developer's machine nobody does.
 """
 
 from __future__ import annotations

@@ -1,0 +1,134 @@
+"""Judge calls of language models before they are made, and keep account of what they take."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gatehouse.call import Call, Handler, Reply, RequestBody, Stage
+from gatehouse.models.metered import Terms
+from gatehouse.models.requests import ModelRequest, RequestRules, check_path, judged
+from gatehouse.routes import below
+
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+"""What asks no model for anything, unless it has a body all the same."""
+OF_THE_BODY = ("content-digest", "content-md5", "digest", "repr-digest")
+"""What is no longer right of a body that we have changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCalls:
+    """How calls of models are taken on a route.
+
+    Attributes:
+        rules: what may be asked for.
+        terms: how it is metered.
+        above: how many segments of the path are the route's own.
+    """
+
+    rules: RequestRules
+    terms: Terms
+    above: int
+
+
+class Account(Protocol):
+    """What keeps account of one call; `models.metered.Metered` is it."""
+
+    def answered(self, reply: Reply) -> None:
+        """Take the head of the answer."""
+        ...
+
+    def saw(self, chunk: bytes) -> None:
+        """Take the next bytes of the answer. Never raises."""
+        ...
+
+    async def end(self, *, failed: bool = False) -> None:
+        """Close the account; only the first time counts."""
+        ...
+
+
+class Meter(Protocol):
+    """What opens accounts; `models.metering.Meter` is it."""
+
+    async def begin(self, terms: Terms, request: ModelRequest, call: Call) -> Account:
+        """Hold what *request* may take, and return what keeps account of it.
+
+        Raises:
+            BudgetExceededError: there is not enough left.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """A body that is sent in place of the client's."""
+
+    data: bytes
+    client: RequestBody
+
+    async def read(self) -> bytes:
+        """See `RequestBody.read`."""
+        return self.data
+
+    async def gone(self) -> None:
+        """See `RequestBody.gone`."""
+        await self.client.gone()
+
+
+def model_calls(policy: ModelCalls, meter: Meter) -> Stage:
+    """Return the stage that lets calls of models through by *policy*, and has *meter* keep account of them.
+
+    A request without a body, such as one for the list of models, is judged by its path alone, and costs nothing.
+    """
+
+    async def model_calls(call: Call, forward: Handler) -> Reply:
+        path = below(call.path, policy.above)
+        check_path(policy.rules, path)
+        body = await call.body.read()
+        if not body and call.method in BODILESS:
+            return await forward(call)
+        request = judged(policy.rules, path, call.headers.get("content-type"), body)
+        account = await meter.begin(policy.terms, request, call)
+        try:
+            reply = await forward(_sent(call, request))
+            account.answered(reply)
+        except BaseException:
+            await account.end(failed=True)
+            raise
+        if isinstance(reply.body, bytes):
+            account.saw(reply.body)
+            await account.end()
+            return reply
+        metered = _metered(reply.body, account)
+        await anext(metered)  # begun, so that closing it closes what it reads from, and the account, if nobody reads it
+        return replace(reply, body=metered)
+
+    return model_calls
+
+
+def _sent(call: Call, request: ModelRequest) -> Call:
+    """Return *call* as it goes to the model: its answer may not be coded, or nobody could read what it took."""
+    if not request.changed:
+        return replace(call, headers=call.headers.without("accept-encoding"))
+    headers = call.headers.without("accept-encoding", *OF_THE_BODY)
+    return replace(call, headers=headers, body=_Changed(request.body, call.body))
+
+
+async def _metered(body: AsyncGenerator[bytes, None], account: Account) -> AsyncGenerator[bytes, None]:
+    """Hand *body* on, and let *account* see it: every byte after it has left, also the last that a client waits for."""
+    failed = False
+    try:
+        async with aclosing(body):
+            yield b""
+            async for chunk in body:
+                try:
+                    yield chunk
+                finally:
+                    account.saw(chunk)
+    except Exception:
+        failed = True
+        raise
+    finally:
+        await account.end(failed=failed)
