@@ -93,7 +93,7 @@ def shelf(
     kits = (Kit(read(os.environ)), Kit(read(os.environ)))
     hosts, gets = [], []
     for kit in kits:
-        kit.__dict__["cache"] = opened(table, MOST_BYTES, clock, clock)
+        kit.__dict__["answers"] = opened(table, MOST_BYTES, clock, clock)
         kit.__dict__["upstream"] = Interrupted(kit.upstream)
         kit._credentials["shelf", "keys"] = who
         app = edge.application(gateway(load(tmp_path, os.environ), kit), most_bytes=1024, close=kit.close)

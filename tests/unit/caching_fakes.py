@@ -17,7 +17,7 @@ from gatehouse.caching.marks import Marks
 from gatehouse.caching.memory import Memory
 from gatehouse.caching.purges import Purges
 from gatehouse.caching.rules import CacheRules
-from gatehouse.caching.sharing import Budget, Shared
+from gatehouse.caching.sharing import Shared
 from gatehouse.caching.stored import Stored
 from gatehouse.caching.turns import Turns
 from gatehouse.call import Call, Handler, Identity, Reply
@@ -56,6 +56,7 @@ class DrivenLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: FakeClock) -> None:
         self._driven = clock
         super().__init__(_Skipping(clock))
+        self._clock_resolution = 1e-6  # what a float of this size still holds
 
     def time(self) -> float:
         return self._driven.now
@@ -146,7 +147,7 @@ class _Threads(Executor):
         def work() -> None:
             try:
                 future.set_result(fn(*args, **kwargs))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whoever asked for it is told
                 future.set_exception(error)
 
         if self._table.slow_s:
@@ -290,7 +291,3 @@ def a_wanted(path: str = PATH, *headers: Pair, rules: CacheRules = RULES, **chan
 def somebody(subject: str = "ada", organization: str = "", **changes: Any) -> Identity:
     """Return a caller."""
     return Identity(kind="session", subject=subject, organization=organization, **changes)
-
-
-def a_budget() -> Budget:
-    return Budget()

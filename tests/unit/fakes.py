@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from gatehouse.caching.opened import opened
-from gatehouse.call import Call, Identity, Reply
+from gatehouse.call import Call, Identity, Reply, Stage
 from gatehouse.credentials import Credential
 from gatehouse.errors import TokenRevokedError
 from gatehouse.headers import Headers, Pair
 from gatehouse.keys import Key, KeyRing
 from gatehouse.organizations import Organizations
-from gatehouse.projects import Project, Projects, load
+from gatehouse.projects import Project, Projects, Route, load
 from gatehouse.route_limits import RouteLimits
+from gatehouse.stages.cache import cached
 from gatehouse.stores.route_buckets import RouteBuckets
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Outbound
@@ -145,8 +146,11 @@ class FakeKit:
         self.named_secrets: dict[str, str] = {}
         self.credentials: dict[str, Credential] = {}
         self.limits = RouteLimits(RouteBuckets(""), self.clock, self.clock, shared=False)
-        self.cache = opened("", 1024 * 1024, self.clock, self.clock)
+        self.answers = opened("", 1024 * 1024, self.clock, self.clock)
         self.confirming: Organizations = cast("Organizations", FakeOrganizations())
+
+    def cache(self, project: Project, route: Route, path: str, *, keeps: bool) -> Stage:
+        return cached(project, route, path, self.answers, keeps=keeps)
 
     def credential(self, project: Project, name: str) -> Credential:  # one project at a time
         return self.credentials[name]

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from gatehouse.caching.inquiry import Cache
-from gatehouse.caching.rules import rules_of
 from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.counting import IP, KEY, ORGANIZATION, SUBJECT, limits_of
 from gatehouse.credentials import Credential
@@ -23,10 +21,9 @@ from gatehouse.projects.model import GATEWAY, AnonymousProvider
 from gatehouse.routes import RouteTable, below, pattern, split
 from gatehouse.stages.authenticate import authenticate, within
 from gatehouse.stages.authorize import authorize
-from gatehouse.stages.cache import cache
 from gatehouse.stages.claims import claims
 from gatehouse.stages.cors import cors, cors_of_any
-from gatehouse.stages.forward import forward, seen, target_of
+from gatehouse.stages.forward import forward, target_of
 from gatehouse.stages.limit import Limits, limit, rate_fields
 from gatehouse.stages.methods import methods
 from gatehouse.stages.note_use import note_use
@@ -65,11 +62,6 @@ class Collaborators(Protocol):
         """Return what counts requests."""
         ...
 
-    @property
-    def cache(self) -> Cache:
-        """Return where answers are kept."""
-        ...
-
     def verifier(self, issuer: Issuer) -> TokenVerifier:
         """Return what believes the tokens of *issuer*."""
         ...
@@ -80,6 +72,10 @@ class Collaborators(Protocol):
 
     def organizations(self, project: Project) -> Organizations:
         """Return what confirms organisations as *project* says."""
+        ...
+
+    def cache(self, project: Project, route: Route, path: str, *, keeps: bool) -> Stage:
+        """Return the stage that keeps answers of *route* of *project* under *path*, or does not (*keeps* is False)."""
         ...
 
     async def secrets(self) -> Mapping[str, str]:
@@ -222,8 +218,7 @@ def _end(route: Route, path: str, project: Project, kit: Collaborators, *, keeps
         return _raising(MissingTargetError)
     target = target_of(route, path, project)
     end = forward(kit.upstream, target, secrets=kit.secrets)
-    rules = rules_of(route, path, project, keeps=keeps)
-    return pipeline(cache(rules, kit.cache, lambda call: seen(target, call)), end=end) if rules else end
+    return pipeline(kit.cache(project, route, path, keeps=keeps), end=end) if route.cache else end
 
 
 def _raising(error: Callable[[], GatewayError]) -> Handler:

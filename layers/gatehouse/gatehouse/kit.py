@@ -10,10 +10,11 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from gatehouse import logs
+from gatehouse.call import Stage
 from gatehouse.credentials import Credential
 from gatehouse.keyring import LiveKeyRing
 from gatehouse.keys import KeyRing, KeyRingError, parse
-from gatehouse.projects import Project, Projects, load
+from gatehouse.projects import Project, Projects, Route, load
 from gatehouse.revocation_watch import RevocationWatch
 from gatehouse.settings import Settings
 from gatehouse.tokens import Issuer, TokenVerifier
@@ -165,8 +166,14 @@ class Kit:
 
         return PurgeLog(self.settings.cache_table)
 
+    def cache(self, project: Project, route: Route, path: str, *, keeps: bool) -> Stage:
+        """Return the stage that keeps answers of *route* of *project* under *path*; see `stages.cache.cached`."""
+        from gatehouse.stages.cache import cached
+
+        return cached(project, route, path, self.answers, keeps=keeps)
+
     @cached_property
-    def cache(self) -> Cache:
+    def answers(self) -> Cache:
         """Where answers are kept: in memory, and in DynamoDB if there is a table."""
         from gatehouse.caching.opened import opened
 
@@ -204,8 +211,8 @@ class Kit:
         from gatehouse.stores import aws_json
 
         aws_json.close()
-        if "cache" in self.__dict__:
-            for task in tuple(self.cache.renewing):
+        if "answers" in self.__dict__:
+            for task in tuple(self.answers.renewing):
                 task.cancel()
         if "upstream" in self.__dict__:
             await self.upstream.close()

@@ -140,7 +140,7 @@ class DrivenGateway:
 
     def settle(self) -> None:
         """Wait until all that goes on behind answers is done."""
-        for task in tuple(self.kit.cache.renewing):
+        for task in tuple(self.kit.answers.renewing):
             asyncio.run_coroutine_threadsafe(asyncio.wait({task}), task.get_loop()).result(LONGEST_WAIT_S)
 
 
@@ -154,7 +154,7 @@ def _kit(clock: DrivenClock, table: str, *, on_lambda: bool) -> Kit:
 
     kit.__dict__["keys"] = LiveKeyRing(fetch, time.monotonic, ring=keys.parse(text))
     kit.__dict__["revocations"] = FakeRevocations()
-    kit.__dict__["cache"] = opened(table, MEMORY_BYTES, clock.wall, clock.monotonic, freezes=on_lambda)
+    kit.__dict__["answers"] = opened(table, MEMORY_BYTES, clock.wall, clock.monotonic, freezes=on_lambda)
     kit.__dict__["organizations"] = lambda _: FakeOrganizations({"o1": "own-1", "o2": "own-2"})
     kit._credentials["kept", "s"] = _who
     return kit

@@ -8,6 +8,7 @@ from gatehouse.caching import status
 from gatehouse.caching.answers import Begun, Found
 from gatehouse.caching.collecting import discard
 from gatehouse.caching.freshness import FAILURES, OK, stands_in
+from gatehouse.caching.http_dates import written
 from gatehouse.caching.inquiry import NOT_MODIFIED, Inquiry
 from gatehouse.caching.memory import Held
 from gatehouse.caching.received import keepable
@@ -17,6 +18,8 @@ from gatehouse.errors import UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import Headers
 
 SERVER_ERROR = 500
+ABOUT_THE_CALLER = frozenset({401, 403, 408, 429})
+GONE = (404, 410)
 
 
 async def fetched(inquiry: Inquiry, found: Found, why: str, *, as_is: bool = False) -> tuple[Reply, bool]:
@@ -39,7 +42,7 @@ async def fetched(inquiry: Inquiry, found: Found, why: str, *, as_is: bool = Fal
         return reply, False
     if reply.status == NOT_MODIFIED and held and has_validator(held.stored.headers):
         if confirms(reply.headers, held.stored):
-            return await _receive(inquiry, _renewed(held, reply), begun, found, (why, NOT_MODIFIED))
+            return await _receive(inquiry, _renewed(inquiry, held, reply), begun, found, (why, NOT_MODIFIED))
         reply = await inquiry.forward(replace(call, headers=plain(call.headers)))
     return await _receive(inquiry, reply, begun, found, (why, reply.status))
 
@@ -57,7 +60,7 @@ async def headed(inquiry: Inquiry, found: Found, why: str) -> Reply:
     if found.held and reply.status == OK:
         if describes(reply.headers, found.held.stored):
             now = inquiry.cache.elapsed.wall()
-            _, newer, _ = await keepable(_renewed(found.held, reply), begun, wanted, now)
+            _, newer, _ = await keepable(_renewed(inquiry, found.held, reply), begun, wanted, now)
             kept = newer is not None and await answers.keep(newer, wanted, found, inquiry.budget)
         else:
             await answers.forget(wanted.key.gone, inquiry.budget)
@@ -65,9 +68,13 @@ async def headed(inquiry: Inquiry, found: Found, why: str) -> Reply:
     return status.saying(reply, status.Forwarded(why=why, status=reply.status, stored=kept))
 
 
-def _renewed(held: Held, answer: Reply) -> Reply:
-    """Return what *held* is after an *answer* that says it is still good."""
-    return Reply(status=OK, headers=updated(held.stored.headers, answer.headers), body=held.stored.body)
+def _renewed(inquiry: Inquiry, held: Held, answer: Reply) -> Reply:
+    """Return what *held* is after an *answer* that says it is still good.
+
+    One without a date is of now (RFC 9110 section 6.6.1), or what is kept would stay as old as it was.
+    """
+    newer = answer.headers.defaulting((("date", written(inquiry.cache.elapsed.wall())),))
+    return Reply(status=OK, headers=updated(held.stored.headers, newer), body=held.stored.body)
 
 
 async def _forwarded(inquiry: Inquiry, headers: Headers, found: Found) -> tuple[Reply, bool]:
@@ -95,6 +102,14 @@ def _standing_in(inquiry: Inquiry, held: Held, answered: int | None) -> Reply:
     return inquiry.given(held, said, "stale")
 
 
+async def _noted(inquiry: Inquiry, answered: int, found: Found, *, fit: bool) -> None:
+    """Note whether what there is now is *fit* to be kept; what was kept until now is not it any more, if it is not."""
+    if fit or (answered < SERVER_ERROR and answered not in ABOUT_THE_CALLER):
+        inquiry.cache.turns.note(inquiry.wanted.key, fit=fit)
+    if not fit and found.held and answered in (OK, *GONE):
+        await inquiry.cache.answers.forget(inquiry.wanted.key.gone, inquiry.budget)
+
+
 async def _receive(
     inquiry: Inquiry, reply: Reply, begun: Begun, found: Found, forwarded: tuple[str, int]
 ) -> tuple[Reply, bool]:
@@ -108,10 +123,8 @@ async def _receive(
     if "no-store" in inquiry.asked:
         stored, why_not = None, "request"
     kept = stored is not None and await cache.answers.keep(stored, wanted, found, inquiry.budget)
-    if answered < SERVER_ERROR and why_not != "request":
-        cache.turns.note(wanted.key, fit=stored is not None)
-        if stored is None and found.held:  # what was kept is not what there is now
-            await cache.answers.forget(wanted.key.gone, inquiry.budget)
+    if why_not != "request":
+        await _noted(inquiry, answered, found, fit=stored is not None)
     ttl_s = stored.lifetime_s - stored.age_s if stored and kept else None
     said = status.Forwarded(why=why, status=answered, ttl_s=ttl_s, stored=kept, detail=why_not)
     renewed = answered == NOT_MODIFIED and found.held is not None

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from gatehouse.caching.freshness import Keeping
 from gatehouse.credentials_of import passes_cookies
-from gatehouse.projects.model import Project, Route
+from gatehouse.projects.model import Cache, Project, Route
 from gatehouse.routes import split
 from gatehouse.templates import parse
 
@@ -42,24 +42,20 @@ class CacheRules:
     keeps: bool = True
 
 
-def rules_of(route: Route, path: str, project: Project, *, keeps: bool = True) -> CacheRules | None:
-    """Return how answers of *route* of *project* under *path*, one of its patterns, are kept; None without a cache.
-
-    Those to what the route has `public` are not (*keeps* is False): they are about the service, such as its health.
-    """
-    if route.cache is None:
-        return None
+def rules_of(route: Route, path: str, project: Project, *, keeps: bool = True) -> CacheRules:
+    """Return how answers of *route* of *project* under *path*, one of its patterns, are kept, if they are (*keeps*)."""
+    said = route.cache or Cache(ttl=0.0)
     templates = [parse(value) for value in route.set_headers.values()]
     claims = {one.name for template in templates for one in template.placeholders if one.source == "claims"}
     return CacheRules(
         project=project.project,
         route=route.name,
         source=digest((route.upstream, route.strip_prefix, route.set_headers)),
-        by=route.cache.by,
+        by=said.by,
         keeping=Keeping(
-            ttl_s=route.cache.ttl,
-            stale_if_error_s=route.cache.stale_if_error,
-            stale_while_revalidate_s=route.cache.stale_while_revalidate,
+            ttl_s=said.ttl,
+            stale_if_error_s=said.stale_if_error,
+            stale_while_revalidate_s=said.stale_while_revalidate,
         ),
         above=len(split(path)),
         cookies=passes_cookies(route, project),

@@ -141,9 +141,7 @@ class Shared:
     async def forget(self, gone: str, at: float, until: float, budget: Budget) -> None:
         """Note that a path was changed; what the table does not take now, it is told again as soon as it answers."""
         if not await self._told(partial(self._table.forget, gone, at=at, until=until), budget):
-            self._owed[gone] = max(
-                (at, until), self._owed.get(gone, (at, until))
-            )  # or one that came meanwhile
+            self._owed[gone] = max((at, until), self._owed.get(gone, (at, until)))  # or one that came meanwhile
             if len(self._owed) > MOST_OWED:
                 self._owed.popitem(last=False)
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from gatehouse import jose
 from gatehouse.build import gateway
-from gatehouse.caching.inquiry import Cache
 from gatehouse.caching.opened import opened
-from gatehouse.call import Call, Identity, Reply
+from gatehouse.call import Call, Identity, Reply, Stage
 from gatehouse.clock import Clock
 from gatehouse.credentials import Credential
 from gatehouse.credentials_of import is_there
@@ -19,9 +18,10 @@ from gatehouse.errors import AuthUnavailableError, InvalidTokenError
 from gatehouse.headers import Headers
 from gatehouse.keys import ALGORITHMS, HS256, KeyRing
 from gatehouse.organizations import Organizations
-from gatehouse.projects import Project, Projects
+from gatehouse.projects import Project, Projects, Route
 from gatehouse.projects.model import Organization
 from gatehouse.route_limits import RouteLimits
+from gatehouse.stages.cache import cached
 from gatehouse.stages.organization import NAMING
 from gatehouse.stores.route_buckets import RouteBuckets
 from gatehouse.tokens import Issuer, TokenVerifier, identity_of
@@ -133,10 +133,9 @@ class DryKit:
         """Return what counts this request alone."""
         return RouteLimits(RouteBuckets(""), self.clock, self.clock, shared=False)
 
-    @property
-    def cache(self) -> Cache:
-        """Return one that keeps nothing."""
-        return opened("", 0, self.clock, self.clock)
+    def cache(self, project: Project, route: Route, path: str, *, keeps: bool) -> Stage:
+        """Return one that has nothing kept."""
+        return cached(project, route, path, opened("", 0, self.clock, self.clock), keeps=keeps)
 
     def credential(self, project: Project, name: str) -> Credential:
         """Return what takes the credential that *project* calls *name* for good, whatever it is."""

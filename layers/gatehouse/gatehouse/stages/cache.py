@@ -11,14 +11,16 @@ from gatehouse.caching.answers import Wanted
 from gatehouse.caching.exchange import exchange
 from gatehouse.caching.inquiry import Cache
 from gatehouse.caching.keying import gone_key, key_of, variant_of
-from gatehouse.caching.rules import CacheRules
+from gatehouse.caching.rules import CacheRules, rules_of
 from gatehouse.caching.sharing import Budget
 from gatehouse.caching.validators import NOT_OF_A_CACHE
 from gatehouse.call import Call, Handler, Reply, Stage
 from gatehouse.errors import BadPathError, ResponseTooLargeError, UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import Pair
 from gatehouse.paths import canonical
+from gatehouse.projects.model import Project, Route
 from gatehouse.routes import split
+from gatehouse.stages.forward import seen, target_of
 
 READ = frozenset({"GET", "HEAD"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -50,6 +52,21 @@ def cache(rules: CacheRules, kept: Cache, seen: Seen) -> Stage:
         return await exchange(call, forward, kept, wanted)
 
     return cache
+
+
+def cached(project: Project, route: Route, path: str, kept: Cache, *, keeps: bool = True) -> Stage:
+    """Return the stage that keeps the answers of *route* of *project* in *kept*.
+
+    Args:
+        project: the project.
+        route: one of its routes that has a cache.
+        path: the pattern of the route that requests are under.
+        kept: the cache of the process.
+        keeps: whether answers are kept at all. Those to what the route has `public` are not: they are about the
+            service, such as its health. What changes something is noted in any case.
+    """
+    target = target_of(route, path, project)
+    return cache(rules_of(route, path, project, keeps=keeps), kept, lambda call: seen(target, call))
 
 
 def _variant(call: Call, seen: Seen, names: tuple[str, ...]) -> str:
