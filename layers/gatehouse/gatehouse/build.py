@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from gatehouse import openai_errors
 from gatehouse.call import Call, Handler, Reply, Stage, pipeline
 from gatehouse.counting import IP, KEY, ORGANIZATION, SUBJECT, limits_of
 from gatehouse.credentials import Credential
@@ -29,8 +31,9 @@ from gatehouse.stages.methods import methods
 from gatehouse.stages.note_use import note_use
 from gatehouse.stages.organization import organization
 from gatehouse.stages.own_pages import own_pages
-from gatehouse.stages.recover import recover
+from gatehouse.stages.recover import recover, recovering
 from gatehouse.stages.security_headers import security_headers
+from gatehouse.stages.streaming import pace_of, streaming
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Upstream
 from gatehouse.usage import LastUse
@@ -121,9 +124,12 @@ def entries(projects: Projects) -> list[tuple[Project, Route, str]]:
     return [(project, route, path) for project in projects.all for route in project.routes for path in route.patterns]
 
 
-def outermost(*stages: Stage) -> tuple[Stage, ...]:
-    """Return the stages around everything: what they and *stages* add is on every answer, failures included."""
-    return (security_headers, *stages, recover)
+def outermost(*stages: Stage, errors: str = "gatehouse") -> tuple[Stage, ...]:
+    """Return the stages around everything: what they and *stages* add is on every answer, failures included.
+
+    *errors* is the form of the failures: `gatehouse` or `openai`.
+    """
+    return (security_headers, *stages, recovering(openai_errors.render) if errors == "openai" else recover)
 
 
 def build(project: Project, route: Route, path: str, kit: Collaborators) -> Handler:
@@ -147,7 +153,7 @@ def build(project: Project, route: Route, path: str, kit: Collaborators) -> Hand
 def _around(project: Project, route: Route, kit: Collaborators, *by: str) -> tuple[Stage, ...]:
     """Return the stages before anybody looks at who is calling, of requests that may meet limits that count by *by*."""
     fields = [rate_fields(limits_of(route, project, *by))] if _limited(project, route, kit, *by) else []
-    around = outermost(*([cors(project.cors)] if project.cors else []), *fields)
+    around = outermost(*([cors(project.cors)] if project.cors else []), *fields, errors=route.errors)
     return (*around, *_limited(project, route, kit, IP), methods(route.methods))
 
 
@@ -216,9 +222,10 @@ def _publicly(route: Route, path: str, public: Handler, private: Handler) -> Han
 def _end(route: Route, path: str, project: Project, kit: Collaborators, *, keeps: bool = True) -> Handler:
     if route.upstream is None:
         return _raising(MissingTargetError)
-    target = target_of(route, path, project)
-    end = forward(kit.upstream, target, secrets=kit.secrets)
-    return pipeline(kit.cache(project, route, path, keeps=keeps), end=end) if route.cache else end
+    end = forward(kit.upstream, target_of(route, path, project), secrets=kit.secrets)
+    stages = [kit.cache(project, route, path, keeps=keeps)] if route.cache else []
+    stages += [streaming(pace_of(route.stream), time.monotonic)] if route.stream else []
+    return pipeline(*stages, end=end)
 
 
 def _raising(error: Callable[[], GatewayError]) -> Handler:

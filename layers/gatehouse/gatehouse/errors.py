@@ -192,6 +192,17 @@ class RateLimitedError(GatewayError):
         super().__init__(message, headers=(*headers, ("retry-after", str(after_s))))
 
 
+class BudgetExceededError(GatewayError):
+    """Too many of a model's tokens in too short a time; `Retry-After` says when there are new ones."""
+
+    status, code = 429, "BUDGET_EXCEEDED"
+    message = "There are not enough tokens left for this request. There are more after the time in Retry-After."
+
+    def __init__(self, message: str = "", *, retry_after_s: float = 1, headers: Sequence[Pair] = ()) -> None:
+        after_s = max(1, math.ceil(retry_after_s))
+        super().__init__(message, headers=(*headers, ("retry-after", str(after_s))))
+
+
 class MissingTargetError(GatewayError):
     """The route's upstream has no address in this deployment."""
 

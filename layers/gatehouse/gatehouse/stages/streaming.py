@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from gatehouse.call import Call, Handler, Reply, Stage
 from gatehouse.clock import Clock
 from gatehouse.headers import Headers
+from gatehouse.projects.model import Streaming
 
 EVENTS = "text/event-stream"
 COMMENT = b": keep-alive\n\n"
@@ -31,6 +32,11 @@ class Pace:
     keep_alive_s: float
     idle_s: float
     total_s: float
+
+
+def pace_of(said: Streaming) -> Pace:
+    """Return what a project file's `streaming` means."""
+    return Pace(keep_alive_s=said.keep_alive, idle_s=said.idle, total_s=said.total)
 
 
 class SilentError(Exception):
