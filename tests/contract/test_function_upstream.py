@@ -8,17 +8,23 @@ import io
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import zipfile
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gatehouse import logs
 from gatehouse.call import Reply
@@ -33,7 +39,7 @@ from gatehouse.headers import Pair
 from gatehouse.stages.forward import Target, forward
 from gatehouse.stores import access as access_module
 from gatehouse.stores.access import NoCredentialsError, access
-from gatehouse.upstreams import Outbound, UnansweredError, Upstream
+from gatehouse.upstreams import Outbound, UnansweredError, Upstream, invoking
 from gatehouse.upstreams.buffered import BufferedUpstream
 from gatehouse.upstreams.functions import FunctionUpstream
 from gatehouse.upstreams.routed import RoutedUpstream
@@ -44,7 +50,7 @@ from tests.contract.echo_app import handler as echo
 from tests.contract.lambda_service import KEY, SECRET, LambdaService, serving
 from tests.ministack import free_port
 from tests.unit.fakes import FakeUpstream, a_call, run
-from tests.unit.scripted import PATIENCE_S, Connection, Script
+from tests.unit.scripted import PATIENCE_S, Connection, Script, Scripted
 from tests.unit.scripted import serving as scripted
 
 ARN = "arn:aws:lambda:eu-west-3:123456789012:function:echo"
@@ -291,7 +297,7 @@ def test_a_refusal_of_the_service_is_named_in_the_log_and_not_to_the_client(
     assert kind not in str(caught.value)
     (line,) = said()
     reason = kind if kind.isalpha() else f"status {status}"
-    assert (line["event"], line["function"], line["reason"]) == ("function not invoked", "odd", reason)
+    assert (line["event"], line["function"], line["reason"]) == ("invocation failed", "odd", reason)
     assert len(service.invoked) == 1
 
 
@@ -404,7 +410,7 @@ def test_what_may_have_been_invoked_is_never_invoked_again(
             fetched(client, forward(client, target), a_call("/a", method))
         assert type(caught.value) is UpstreamUnreachableError
         assert len(server.received) == 1
-    assert [line["event"] for line in said()] == ["function not invoked"]
+    assert [line["event"] for line in said()] == ["invocation failed"]
 
 
 def test_what_cannot_have_arrived_may_be_sent_again(environ: pytest.MonkeyPatch, said: Any):
@@ -412,6 +418,109 @@ def test_what_cannot_have_arrived_may_be_sent_again(environ: pytest.MonkeyPatch,
     with pytest.raises(UnansweredError):
         fetch(outbound())
     assert said()[0]["reason"] == "ConnectionRefusedError"
+
+
+def test_what_broke_off_before_all_of_it_was_sent_may_be_sent_again(environ: pytest.MonkeyPatch):
+    with scripted(Connection.reset) as server:
+        here(environ, server.address)
+        with pytest.raises(UnansweredError):
+            fetch(outbound("/", "PUT", ("content-type", "text/plain"), body=b"x" * 6_000_000))
+
+
+def test_an_answer_may_be_the_last_of_its_connection(environ: pytest.MonkeyPatch):
+    def last(connection: Connection) -> None:
+        connection.read()
+        connection.answer(b'{"statusCode":204}', "Connection: close")
+
+    with scripted(last) as server:
+        here(environ, server.address)
+        assert fetch(outbound("/a"), outbound("/b")).status == 204
+        assert len(server.connections) == 2
+
+
+def test_an_error_page_that_is_no_errors_document_is_named_by_its_status(environ: pytest.MonkeyPatch, said: Any):
+    def page(connection: Connection) -> None:
+        connection.read()
+        connection.answer(b"<html>", status="503 Service Unavailable")
+
+    with scripted(page) as server:
+        here(environ, server.address)
+        with pytest.raises(UpstreamUnreachableError):
+            fetch(outbound())
+    assert said()[0]["reason"] == "status 503"
+
+
+# ---------------------------------------------------------------------------------------------------- over TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for 127.0.0.1, in one file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + made.public_bytes(pem))
+    return file
+
+
+@pytest.fixture
+def secure(environ: pytest.MonkeyPatch, certificate: Path) -> Iterator[Callable[[Script], Script]]:
+    """Return a script that plays another over TLS, with a certificate that the client believes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def over_tls(script: Script) -> Script:
+        def play(connection: Connection) -> None:
+            with contextlib.suppress(OSError):
+                connection.sock = context.wrap_socket(connection.sock, server_side=True)
+                script(connection)
+
+        return play
+
+    environ.setenv("SSL_CERT_FILE", str(certificate))
+    invoking._tls.cache_clear()
+    yield over_tls
+    invoking._tls.cache_clear()
+
+
+def answer_once(connection: Connection) -> None:
+    connection.read()
+    connection.answer(b'{"statusCode":204}')
+    connection.wait_for_end()
+
+
+def test_a_function_is_invoked_over_tls(environ: pytest.MonkeyPatch, secure: Callable[[Script], Script]):
+    with scripted(secure(answer_once)) as server:
+        here(environ, server.address.replace("http:", "https:"))
+        assert fetch(outbound()).status == 204
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_believed(
+    environ: pytest.MonkeyPatch, secure: Callable[[Script], Script], said: Any
+):
+    environ.delenv("SSL_CERT_FILE")
+    with scripted(secure(answer_once)) as server:
+        here(environ, server.address.replace("http:", "https:"))
+        with pytest.raises(UnansweredError):
+            fetch(outbound())
+        assert server.received == []
+    assert said()[0]["reason"] == "SSLCertVerificationError"
+
+
+def test_a_client_that_leaves_has_its_connection_closed_at_once_over_tls_too(
+    environ: pytest.MonkeyPatch, secure: Callable[[Script], Script]
+):
+    with scripted(secure(hang)) as server:
+        here(environ, server.address.replace("http:", "https:"))
+        leaves(server)
 
 
 def test_a_name_that_nobody_knows_is_502(environ: pytest.MonkeyPatch):
@@ -475,18 +584,27 @@ def test_who_waits_for_a_thread_in_vain_is_504_and_was_never_sent(environ: pytes
 def test_a_client_that_leaves_has_its_connection_closed_at_once(environ: pytest.MonkeyPatch):
     with scripted(hang) as server:
         here(environ, server.address)
+        leaves(server)
 
-        async def work() -> None:
-            client = FunctionUpstream()
-            task = asyncio.create_task(client.send(outbound(timeout_s=60)))
-            await asyncio.to_thread(server.wait_arrived)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await asyncio.to_thread(server.wait_closed)
-            await client.close()
 
-        run(work())
+def leaves(server: Scripted) -> None:
+    """Invoke a function that hangs, and leave; the thread that waited must end before the deadline."""
+    before = set(threading.enumerate())
+
+    async def work() -> None:
+        client = FunctionUpstream()
+        task = asyncio.create_task(client.send(outbound(timeout_s=60)))
+        await asyncio.to_thread(server.wait_arrived)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(server.wait_closed)
+        await client.close()
+
+    run(work())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
 
 
 def test_a_gateway_that_ends_does_not_wait_for_functions(environ: pytest.MonkeyPatch):

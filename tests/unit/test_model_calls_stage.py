@@ -126,7 +126,10 @@ def test_what_the_upstream_raises_goes_on_and_all_returns(error: Exception) -> N
 
 
 def test_a_client_that_hangs_up_before_there_is_an_answer_gets_all_back() -> None:
+    asked = asyncio.Event()
+
     async def hang(_: Call) -> Reply:
+        asked.set()
         await asyncio.Event().wait()
         return ok()
 
@@ -134,8 +137,8 @@ def test_a_client_that_hangs_up_before_there_is_an_answer_gets_all_back() -> Non
 
     async def hang_up() -> None:
         asking = asyncio.create_task(door.ask())
-        while not door.ledger.holds:
-            await asyncio.sleep(0.001)
+        await asked.wait()
+        assert len(door.ledger.holds) == 1
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
@@ -215,7 +218,9 @@ def test_a_body_that_was_changed_still_knows_when_its_client_is_gone() -> None:
 
     async def one() -> None:
         call = a_call(CHAT, "POST", identity=an_identity())
-        reply = await door.stage(Call(**{name: getattr(call, name) for name in call.__slots__} | {"body": Body()}), upstream)
+        reply = await door.stage(
+            Call(**{name: getattr(call, name) for name in call.__slots__} | {"body": Body()}), upstream
+        )
         await upstream.sent[0].body.gone()
         await everything(reply)
 
@@ -246,7 +251,7 @@ def test_a_stream_passes_as_it_comes_and_is_settled_at_its_end() -> None:
 
 @pytest.mark.parametrize(
     ("chunks", "spent"),
-    [(0, 1), (1, 1 + 2), (2, 7), (3, 7)],  # given: "gpt-4o" is no text of the model; "hello" is two tokens
+    [(0, 1), (1, 1 + 2), (2, 7), (3, 7)],  # "abc" is a token, "Hello" two; then the stream says it itself
 )
 def test_a_client_that_leaves_early_pays_for_what_it_saw(chunks: int, spent: int) -> None:
     upstream = Upstream(*LAST)
@@ -326,7 +331,7 @@ def test_fifty_at_once_hold_no_more_than_there_is_and_the_account_is_right_in_th
         nonlocal ready
         ready = asyncio.Event()
         asking = [asyncio.create_task(one(number)) for number in range(50)]
-        while sum(task.done() for task in asking) < 30:
+        while sum(task.done() for task in asking) < 30:  # noqa: ASYNC110  # their threads set no event of a loop
             await asyncio.sleep(0.001)
         ready.set()
         return await asyncio.gather(*asking)

@@ -21,7 +21,8 @@ CHAT = (
     'data: {"model":"gpt-4o-2024","choices":[{"index":0,"delta":{"content":"Grüße, 世界 👋"}}],"usage":null}\n\n'
     ": keep-alive\n\n"
     'data: {"model":"gpt-4o-2024","choices":[{"delta":{},"finish_reason":"stop"}],"usage":null}\n\n'
-    'data: {"model":"gpt-4o-2024","choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29}}\n\n'
+    'data: {"model":"gpt-4o-2024","choices":[],'
+    '"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29}}\n\n'
     "data: [DONE]\n\n"
 ).encode()
 ANTHROPIC = (
@@ -35,11 +36,11 @@ ANTHROPIC = (
     'event: message_stop\r\ndata: {"type":"message_stop"}\r\n\r\n'
 ).encode()
 RESPONSES = (
-    'event: response.created\rdata: {"type":"response.created","response":{"model":"gpt-5","usage":null}}\r\r'
-    'event: response.output_text.delta\rdata: {"type":"response.output_text.delta","delta":"Hi"}\r\r'
-    'event: response.completed\rdata: {"type":"response.completed","response":{"model":"gpt-5",\r'
-    'data: "usage":{"input_tokens":7,"output_tokens":3,"total_tokens":10}}}\r\r'
-).encode()
+    b'event: response.created\rdata: {"type":"response.created","response":{"model":"gpt-5","usage":null}}\r\r'
+    b'event: response.output_text.delta\rdata: {"type":"response.output_text.delta","delta":"Hi"}\r\r'
+    b'event: response.completed\rdata: {"type":"response.completed","response":{"model":"gpt-5",\r'
+    b'data: "usage":{"input_tokens":7,"output_tokens":3,"total_tokens":10}}}\r\r'
+)
 RECORDED = {
     "chat": (CHAT, Usage(prompt=19, completion=10, total=29, model="gpt-4o-2024")),
     "anthropic": (ANTHROPIC, Usage(prompt=40, completion=15, total=55, model="claude-x")),
@@ -128,7 +129,8 @@ def test_whatever_the_model_makes_counts_as_text(document: Any) -> None:
         ({"prompt_tokens": 8, "total_tokens": 8}, (8, 0, 8)),
         ({"input_tokens": 36, "output_tokens": 87, "total_tokens": 123}, (36, 87, 123)),
         ({"input_tokens": 36, "input_tokens_details": {"cached_tokens": 9}, "output_tokens": 1}, (36, 1, 37)),
-        ({"input_tokens": 1, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4, "output_tokens": 8}, (7, 8, 15)),
+        ({"input_tokens": 1, "cache_creation_input_tokens": 2, "cache_read_input_tokens": 4, "output_tokens": 8},
+         (7, 8, 15)),
         ({"input_tokens": 1, "cache_creation_input_tokens": None, "output_tokens": 8}, (1, 8, 9)),
         ({"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 30}, (5, 5, 30)),
         ({"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 3}, (5, 5, 10)),

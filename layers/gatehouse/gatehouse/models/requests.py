@@ -186,7 +186,7 @@ def _bytes(value: Any) -> int:
 
 
 def _asks_later(document: dict[str, Any]) -> bool:
-    """Say whether *document* wants a stream that would not say what it took; wrong options are the upstream's to refuse."""
+    """Say whether *document* wants a stream that would not say what it took; an upstream refuses wrong options."""
     options = document.get("stream_options")
     plain = options is None or (isinstance(options, dict) and options.get("include_usage") is not True)
     return document.get("stream") is True and plain

@@ -73,13 +73,13 @@ class FunctionUpstream:
             # Its own deadline is the same, but for what takes no timeout: looking a name up, waiting for a thread.
             return await asyncio.wait_for(asyncio.wrap_future(work), timeout_s)
         except TimeoutError as error:
-            _not_invoked(invocation.function, "TimeoutError")
+            _no_answer(invocation.function, "TimeoutError")
             raise UpstreamTimeoutError from error
         except GatewayError as error:
-            _not_invoked(invocation.function, type(error.__cause__ or error).__name__)
+            _no_answer(invocation.function, type(error.__cause__ or error).__name__)
             raise
         except Exception as error:  # boto3 is asked where credentials are of another kind, and has many of its own
-            _not_invoked(invocation.function, type(error).__name__)
+            _no_answer(invocation.function, type(error).__name__)
             raise UpstreamUnreachableError from error
         finally:
             self._under_way.discard(invocation)
@@ -104,7 +104,7 @@ def _reply(function: FunctionName, invoked: Invoked, method: str) -> Reply:
 
 def _refused(function: FunctionName, invoked: Invoked) -> GatewayError:
     """Return what it is that the service did not invoke *function*."""
-    _not_invoked(function, invoked.reason or f"status {invoked.status}")
+    _no_answer(function, invoked.reason or f"status {invoked.status}")
     if invoked.reason == _TOO_LARGE_TO_SEND:
         return PayloadTooLargeError(function_event.TOO_LARGE)
     return UpstreamUnreachableError()
@@ -121,5 +121,5 @@ def _broken(function: FunctionName, invoked: Invoked) -> GatewayError:
     return UpstreamUnreachableError()
 
 
-def _not_invoked(function: FunctionName, reason: str) -> None:
-    logs.error("function not invoked", function=str(function), reason=reason)
+def _no_answer(function: FunctionName, reason: str) -> None:
+    logs.error("invocation failed", function=str(function), reason=reason)
