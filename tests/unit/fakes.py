@@ -15,11 +15,14 @@ from gatehouse.credentials import Credential
 from gatehouse.errors import TokenRevokedError
 from gatehouse.headers import Headers, Pair
 from gatehouse.keys import Key, KeyRing
+from gatehouse.models.metering import Meter
 from gatehouse.organizations import Organizations
 from gatehouse.projects import Project, Projects, Route, load
 from gatehouse.route_limits import RouteLimits
 from gatehouse.stages.cache import cached
+from gatehouse.stages.model_calls import model_calls, policy_of
 from gatehouse.stores.route_buckets import RouteBuckets
+from gatehouse.stores.usage import UsageTable
 from gatehouse.tokens import Issuer, TokenVerifier
 from gatehouse.upstreams import Outbound
 from gatehouse.usage import LastUse
@@ -146,8 +149,12 @@ class FakeKit:
         self.named_secrets: dict[str, str] = {}
         self.credentials: dict[str, Credential] = {}
         self.limits = RouteLimits(RouteBuckets(""), self.clock, self.clock, shared=False)
+        self.meter = Meter(UsageTable(""), self.clock, self.clock, shared=False)
         self.answers = opened("", 1024 * 1024, self.clock, self.clock)
         self.confirming: Organizations = cast("Organizations", FakeOrganizations())
+
+    def model_calls(self, project: Project, route: Route, path: str) -> Stage:
+        return model_calls(policy_of(project, route, path), self.meter)
 
     def cache(self, project: Project, route: Route, path: str, *, keeps: bool) -> Stage:
         return cached(project, route, path, self.answers, keeps=keeps)

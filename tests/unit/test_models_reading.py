@@ -219,7 +219,7 @@ def data_of(*chunks: bytes) -> list[str]:
         (b"\xef\xbb\xbfdata: a\n\n", ["a"]), (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", ["a"]),
         (b": c\n\ndata: a\n: c\n\n", ["a"]), (b"event: x\n\n", []), (b"id: 1\nretry: 5\ndata: a\nother\n\n", ["a"]),
         (b"data: a\n", []), (b"data: a", []), (b"\n\n\n", []), (b"Data: a\n\n", []), (b"data: \xff\n\n", ["\ufffd"]),
-        (b"data: a:b\n\n", ["a:b"]),
+        (b"data: a:b\n\n", ["a:b"]), (b"data: a\r\ndata: b\r\n\r\n", ["a\nb"]),
     ],
 )  # fmt: skip
 def test_events_are_read_as_the_standard_says_in_one_piece_and_byte_by_byte(stream: bytes, expected: list[str]) -> None:

@@ -81,6 +81,10 @@ class Collaborators(Protocol):
         """Return the stage that keeps answers of *route* of *project* under *path*, or does not (*keeps* is False)."""
         ...
 
+    def model_calls(self, project: Project, route: Route, path: str) -> Stage:
+        """Return the stage that judges and meters calls of models on *route* of *project* under *path*."""
+        ...
+
     async def secrets(self) -> Mapping[str, str]:
         """Return the named secrets."""
         ...
@@ -137,8 +141,8 @@ def build(project: Project, route: Route, path: str, kit: Collaborators) -> Hand
 
     The order: security headers, CORS, what is left of limits, failures, limits by address, methods, whose page sent the
     cookies, who is calling, whether they may, whether their credential says what it must, limits by caller, for which
-    organisation, limits by organisation, note that it was used, cache, forward. What the route has `public` goes from
-    the methods to the end: nobody looks at who is calling, and nothing is kept.
+    organisation, limits by organisation, note that it was used, calls of models, cache, forward. What the route has
+    `public` goes from the methods to the end: nobody looks at who is calling, nothing is kept, and no model is called.
     """
     end = _end(route, path, project, kit)
     handler = pipeline(
@@ -223,7 +227,8 @@ def _end(route: Route, path: str, project: Project, kit: Collaborators, *, keeps
     if route.upstream is None:
         return _raising(MissingTargetError)
     end = forward(kit.upstream, target_of(route, path, project), secrets=kit.secrets)
-    stages = [kit.cache(project, route, path, keeps=keeps)] if route.cache else []
+    stages = [kit.model_calls(project, route, path)] if route.ai and keeps else []
+    stages += [kit.cache(project, route, path, keeps=keeps)] if route.cache else []
     stages += [streaming(pace_of(route.stream), time.monotonic)] if route.stream else []
     return pipeline(*stages, end=end)
 

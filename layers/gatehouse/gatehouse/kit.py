@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gatehouse import logs
 from gatehouse.call import Stage
 from gatehouse.credentials import Credential
+from gatehouse.function_names import is_function
 from gatehouse.keyring import LiveKeyRing
 from gatehouse.keys import KeyRing, KeyRingError, parse
 from gatehouse.projects import Project, Projects, Route, load
@@ -24,6 +25,7 @@ from gatehouse.usage import LastUse
 if TYPE_CHECKING:
     from gatehouse.caching.inquiry import Cache
     from gatehouse.login_limits import LoginLimits
+    from gatehouse.models.metering import Meter
     from gatehouse.organizations import Organizations
     from gatehouse.providers import Providers
     from gatehouse.route_limits import RouteLimits
@@ -180,6 +182,21 @@ class Kit:
         table, most_bytes = self.settings.cache_table, self.settings.cache_memory_bytes
         return opened(table, most_bytes, time.time, time.monotonic, freezes="AWS_LAMBDA_FUNCTION_NAME" in os.environ)
 
+    def model_calls(self, project: Project, route: Route, path: str) -> Stage:
+        """Return the stage that takes calls of models on *route* of *project* under *path*."""
+        from gatehouse.stages.model_calls import model_calls, policy_of
+
+        return model_calls(policy_of(project, route, path), self.meter)
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What keeps account of calls of models, in DynamoDB if there is a table."""
+        from gatehouse.models.metering import Meter
+        from gatehouse.stores.usage import UsageTable
+
+        table = self.settings.usage_table
+        return Meter(UsageTable(table), time.time, time.monotonic, shared=bool(table))
+
     @cached_property
     def session_limits(self) -> SessionLimits:
         """How often sessions may be refreshed or ended."""
@@ -197,7 +214,22 @@ class Kit:
 
     @cached_property
     def upstream(self) -> Upstream:
-        """The client that requests leave by; the settings choose which."""
+        """The client that requests leave by; where some go to functions, the one that tells them apart."""
+        routes = (route for project in self.projects.all for route in project.routes)
+        if not any(route.upstream and is_function(route.upstream) for route in routes):
+            return self._web
+        from gatehouse.upstreams.routed import RoutedUpstream
+
+        def functions() -> Upstream:
+            from gatehouse.upstreams.functions import FunctionUpstream
+
+            return FunctionUpstream()
+
+        return RoutedUpstream(self._web, functions)
+
+    @cached_property
+    def _web(self) -> Upstream:
+        """The client for addresses; the settings choose which."""
         if self.settings.upstream_client == "buffered":
             from gatehouse.upstreams.buffered import BufferedUpstream
 

@@ -38,6 +38,7 @@ class Settings:
         tokens_table: the DynamoDB table with issued tokens and the revocation log.
         revocation_refresh_s: how old what is known of revocations may be before the log is looked at, in seconds.
         cache_table: the DynamoDB table with everything that may be lost: counted requests and logins, kept answers.
+        usage_table: the DynamoDB table with what calls of models took, and with budgets.
         login_limit_user: how many logins may fail for one username.
         login_limit_address: how many logins may fail from one address.
         upstream_client: `streaming` (aiohttp) where requests run side by side, `buffered` (`http.client`)
@@ -53,6 +54,7 @@ class Settings:
     tokens_table: str = ""
     revocation_refresh_s: float = REVOCATION_REFRESH_S
     cache_table: str = ""
+    usage_table: str = ""
     login_limit_user: Rate = LOGIN_LIMIT_USER
     login_limit_address: Rate = LOGIN_LIMIT_ADDRESS
     upstream_client: str = "streaming"
@@ -82,6 +84,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         tokens_table=environ.get("TOKENS_TABLE", ""),
         revocation_refresh_s=_refresh(environ, problems),
         cache_table=environ.get("CACHE_TABLE", ""),
+        usage_table=environ.get("USAGE_TABLE", ""),
         login_limit_user=_rate(environ, "LOGIN_LIMIT_USER", LOGIN_LIMIT_USER, problems),
         login_limit_address=_rate(environ, "LOGIN_LIMIT_ADDRESS", LOGIN_LIMIT_ADDRESS, problems),
         upstream_client=choice("UPSTREAM_CLIENT", "streaming", UPSTREAM_CLIENTS),

@@ -17,13 +17,16 @@ from gatehouse.credentials_of import is_there
 from gatehouse.errors import AuthUnavailableError, InvalidTokenError
 from gatehouse.headers import Headers
 from gatehouse.keys import ALGORITHMS, HS256, KeyRing
+from gatehouse.models.metering import Meter
 from gatehouse.organizations import Organizations
 from gatehouse.projects import Project, Projects, Route
 from gatehouse.projects.model import Organization
 from gatehouse.route_limits import RouteLimits
 from gatehouse.stages.cache import cached
+from gatehouse.stages.model_calls import model_calls, policy_of
 from gatehouse.stages.organization import NAMING
 from gatehouse.stores.route_buckets import RouteBuckets
+from gatehouse.stores.usage import UsageTable
 from gatehouse.tokens import Issuer, TokenVerifier, identity_of
 from gatehouse.upstreams import Outbound
 from gatehouse.usage import LastUse
@@ -132,6 +135,10 @@ class DryKit:
     def limits(self) -> RouteLimits:
         """Return what counts this request alone."""
         return RouteLimits(RouteBuckets(""), self.clock, self.clock, shared=False)
+
+    def model_calls(self, project: Project, route: Route, path: str) -> Stage:
+        """Return one that keeps account of nothing."""
+        return model_calls(policy_of(project, route, path), Meter(UsageTable(""), self.clock, self.clock, shared=False))
 
     def cache(self, project: Project, route: Route, path: str, *, keeps: bool) -> Stage:
         """Return one that has nothing kept."""

@@ -40,6 +40,8 @@ class RequestRules:
         max_tokens: the most that may be asked for; None: as many as one likes.
         max_body: the longest body, in bytes.
         include_usage: whether streams are made to say what they took.
+        strictly: whether what cannot be read as a request for a model is refused. Where nothing depends on what it
+            says it is let through, whatever it is, and only metered.
     """
 
     paths: tuple[str, ...] = ()
@@ -47,6 +49,7 @@ class RequestRules:
     max_tokens: int | None = None
     max_body: int = 1024 * 1024
     include_usage: bool = False
+    strictly: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,16 @@ def judged(rules: RequestRules, path: str, content_type: str, body: bytes) -> Mo
         raise PayloadTooLargeError(
             f"The request's body is larger than the {rules.max_body} bytes that this route takes."
         )
-    document = _document(content_type, body)
+    try:
+        return _judged(rules, path, _document(content_type, body), body)
+    except InvalidRequestError:
+        if rules.strictly:
+            raise
+        given = min(estimated(len(body)), MOST_RESERVED)
+        return ModelRequest(model=name(""), given=given, reserved=max(given, 1), body=body)
+
+
+def _judged(rules: RequestRules, path: str, document: dict[str, Any], body: bytes) -> ModelRequest:
     model = _model(rules, document)
     limit = _limit(rules, document)
     made = 0 if path.endswith(ANSWERLESS) else limit * _answers(document)

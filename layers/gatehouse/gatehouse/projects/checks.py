@@ -51,6 +51,12 @@ _PUBLIC = matching(
 )
 _LOCAL = re.compile(r"(https?://(?:localhost|127\.0\.0\.1|\[::1\])):(?:\[([0-9]{1,5})-([0-9]{1,5})\]|([0-9]{1,5}))")
 MOST_LOCAL_PORTS = 1000
+MOST_BODY = 10 * 1024 * 1024
+_MODEL = matching(r"[!-)+-~]{1,127}\*?|\*", "the name of a model, or its beginning and a '*'")
+_MODEL_PATH = matching(
+    r"/|(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~:-]+)+(?:/\*)?",
+    "a path below the route, like /v1/chat/completions or /v1/*",
+)
 
 
 def public(value: Any) -> tuple[str, str]:
@@ -218,6 +224,31 @@ def keeping(value: Any) -> float:
 def fresh(value: Any) -> float:
     """Take for how long an answer counts as fresh: at most a week, as seconds; `0s` for only if it says so itself."""
     return 0.0 if value == "0s" else _between(value, 0, 7 * 86_400, "7d")
+
+
+def model(value: Any) -> str:
+    """Take the name of a model, or the beginning of names with a `*` after it."""
+    return str(_MODEL(value))
+
+
+def model_path(value: Any) -> str:
+    """Take a path below a route; `/*` at its end is everything below it."""
+    return str(_MODEL_PATH(value))
+
+
+def most_body(value: Any) -> int:
+    """Take how long a body may be, in bytes."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_BODY:
+        raise vol.Invalid(f"expected a number of bytes from 1 to {MOST_BODY}")
+    return value
+
+
+def budget_time(value: Any) -> float:
+    """Take the time of a budget: whole seconds, up to 31 days."""
+    length = _between(value, 1, 31 * 86_400, "31d")
+    if length != int(length):
+        raise vol.Invalid("expected whole seconds")
+    return length
 
 
 def signs(value: Any) -> float:

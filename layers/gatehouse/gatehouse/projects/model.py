@@ -77,11 +77,22 @@ class Streaming:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ai:
+    """What calls of language models may ask for."""
+
+    models: tuple[str, ...] = key(listing(checks.model, least=1), ())
+    max_tokens: int | None = key(count, None)
+    max_body: int = key(checks.most_body, checks.MOST_BODY)
+    paths: tuple[str, ...] = key(listing(checks.model_path, least=1), ())
+    include_usage: bool = key(flag, default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
     """How many tokens of a model may be used in how long."""
 
     tokens: int = key(count)
-    per: float = key(checks.duration)
+    per: float = key(checks.budget_time)
     by: str = key(one_of("subject", "organization", "key"), "subject")
 
 
@@ -197,7 +208,8 @@ class Route:
     health: str = key(checks.health, "")
     streaming: bool | Streaming = key(flag_or(of(Streaming)), default=False)
     errors: str = key(one_of("gatehouse", "openai"), "gatehouse")
-    budget: Budget | None = key(of(Budget), None, later=True)
+    ai: Ai | None = key(off_or(of(Ai)), None)
+    budget: Budget | None = key(off_or(of(Budget)), None)
 
     @property
     def patterns(self) -> tuple[str, ...]:

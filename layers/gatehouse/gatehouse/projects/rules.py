@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from gatehouse.projects import cache_rules, header_rules, limit_rules, provider_rules
+from gatehouse.projects import cache_rules, header_rules, limit_rules, model_call_rules, provider_rules, stream_rules
 from gatehouse.projects.checks import RESERVED
 from gatehouse.projects.document import Where
 from gatehouse.projects.model import GATEWAY, Cors, Project, Route, Tokens
@@ -69,6 +69,8 @@ def _route(route: Route, project: Project) -> Iterator[Finding]:
     yield from _accept(route, project)
     yield from _callers(route)
     yield from cache_rules.findings(route)
+    yield from stream_rules.findings(route)
+    yield from model_call_rules.findings(route)
     yield from header_rules.findings(route, project)
 
 

@@ -30,6 +30,8 @@ DOUBTFUL = (
     ("kept by organization", {"organization", "auth"}),
     ("kept by subject", {"auth"}),
     ("nothing to keep", {"methods"}),
+    ("it counts by", {"auth", "organization"}),
+    ("a budget is of a model's tokens", {"ai"}),
 )
 """Findings that may only follow from one of these keys having been taken out, of the route or (`/`) of the file."""
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gatehouse.call import Call, Handler, Reply, RequestBody, Stage
+from gatehouse.models.budgets import TokenBudget
 from gatehouse.models.metered import Terms
 from gatehouse.models.requests import ModelRequest, RequestRules, check_path, judged
-from gatehouse.routes import below
+from gatehouse.projects.model import Ai, Project, Route
+from gatehouse.routes import below, split
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 """What asks no model for anything, unless it has a body all the same."""
@@ -31,6 +33,26 @@ class ModelCalls:
     rules: RequestRules
     terms: Terms
     above: int
+
+
+def policy_of(project: Project, route: Route, path: str) -> ModelCalls:
+    """Return how calls of models are taken on *route* of *project* under *path*, one of its patterns."""
+    said, budget = route.ai or Ai(), route.budget
+    depends = said.models or said.max_tokens or said.include_usage or budget
+    rules = RequestRules(
+        paths=said.paths,
+        models=said.models,
+        max_tokens=said.max_tokens,
+        max_body=said.max_body,
+        include_usage=said.include_usage,
+        strictly=bool(depends),
+    )
+    tokens = budget and TokenBudget(
+        project=project.project, route=route.name, tokens=budget.tokens, per_s=int(budget.per), by=budget.by
+    )
+    longest_s = route.stream.total if route.stream else route.timeout
+    terms = Terms(project=project.project, route=route.name, budget=tokens, longest_s=longest_s)
+    return ModelCalls(rules=rules, terms=terms, above=len(split(path)))
 
 
 class Account(Protocol):
