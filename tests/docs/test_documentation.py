@@ -56,13 +56,6 @@ def test_every_key_of_a_project_file_is_documented(kind: type):
         assert f"`{name}`" in page or f"`type: {name}" in page or name == "type", f"{kind.__name__}.{name}"
 
 
-@pytest.mark.parametrize("kind", [model.Project, model.Cors, model.Tokens, model.Route])
-def test_a_key_is_marked_as_not_supported_exactly_if_it_is_refused(kind: type):
-    marked = set(re.findall(r"^\| `(\w+)` †", (DOCS / "projects.md").read_text(), flags=re.MULTILINE))
-    for one in fields(kind):
-        assert (one.name in marked) is schema.is_later(one) or one.name == "organization", one.name
-
-
 def test_the_readme_shows_the_commands_that_make_run_prints():
     readme = (ROOT / "README.md").read_text()
     printed = GUEST.format(url="http://127.0.0.1:3000", path="/build", cut=CUT)

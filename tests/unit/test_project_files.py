@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from gatehouse.errors import InvalidRequestError
 from gatehouse.projects import Problem, ProjectFileError, Projects, health_urls, load
 from gatehouse.projects.load import MOST_BYTES
-from gatehouse.projects.model import EXPOSED, Cors, Project, Route
+from gatehouse.projects.model import EXPOSED, Cors
 from gatehouse.routes import pattern
 from tests.unit.fakes import metacogna, the_metacogna, write
 from tests.unit.project_files import ROUTE, TOKENS, a_file, loaded, problems, said
@@ -205,36 +204,6 @@ def test_an_unknown_key_of_the_file_is_refused_and_one_like_no_other_gets_no_adv
     assert said(tmp_path, a_file(zzzzz=1)).endswith("zzzzz: unknown key")
 
 
-def later_keys(model: type) -> list[str]:
-    return [field.name for field in fields(model) if field.metadata["gatehouse.later"]]  # type: ignore[arg-type]
-
-
-LATER_VALUES: dict[str, Any] = {
-    "cache": {"ttl": "60s"}, "claims": {"project": "x"},
-    "set_headers": {"X-A": "${identity.user}"},
-    "public": ["GET /health"], "organization": "required", "revocation": "strict", "health": "/health",
-    "streaming": True,
-    "errors": "openai", "budget": {"tokens": 5, "per": "1m"},
-}  # fmt: skip
-
-
-def test_the_values_below_cover_every_key_that_nothing_obeys_yet() -> None:
-    assert set(LATER_VALUES) >= set(later_keys(Route))
-
-
-@pytest.mark.parametrize("name", later_keys(Route))
-def test_a_routes_key_that_nothing_obeys_yet_is_refused_and_never_ignored(tmp_path: Path, name: str) -> None:
-    """A budget that is written down and not kept is worse than none."""
-    assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(route={name: LATER_VALUES[name]}))
-    assert f"defaults.{name}: is not supported yet" in said(tmp_path, a_file(defaults={name: LATER_VALUES[name]}))
-    assert f"routes.0.{name}: is not supported yet" in said(tmp_path, a_file(route={name: None}))
-
-
-def test_every_key_of_the_file_itself_is_obeyed() -> None:
-    assert not later_keys(Project)
-    assert not later_keys(Cors)
-
-
 @pytest.mark.parametrize(
     "name", ["build", "build:live", "build:$LATEST", "arn:aws:lambda:eu-central-1:123456789012:function:build:7"]
 )
@@ -259,8 +228,7 @@ def test_a_service_that_is_asked_about_callers_is_no_function(tmp_path: Path) ->
     assert "is not an address" in said(tmp_path, a_file(providers={"session": provider}))
 
 
-def test_the_four_original_systems_are_read_to_the_end_and_refused_only_for_what_is_not_built(tmp_path: Path) -> None:
-    """The whole file is understood: nothing but 'not supported yet' is said about it."""
+def test_what_the_four_original_systems_need_is_understood(tmp_path: Path) -> None:
     text = """\
 project: crow
 limits: {standard: {requests: 100, per: 1m, by: ip}}
@@ -280,8 +248,8 @@ routes:
   - {name: chat, path: "/api/v{version}/chat", upstream: "${P}", streaming: {idle: 5s}, limit: [standard],
      claims: {service: [a, b]}}
 """
-    found = problems(tmp_path, text, {"AUTH_SERVICE_URL": "http://auth.test"})
-    assert {problem.message.rpartition(": ")[2] for problem in found} == {"is not supported yet"}
+    project = loaded(tmp_path, text, {"AUTH_SERVICE_URL": "http://auth.test"})
+    assert [route.name for route in project.routes] == ["products", "chat"]
 
 
 @pytest.mark.parametrize("provider", [{}, {"type": "magic"}, {"type": ["jwks"]}, "jwks", None, {"type": "jwks"}])
@@ -562,7 +530,6 @@ def test_a_mistake_of_form_does_not_hide_mistakes_of_sense(tmp_path: Path) -> No
         "6: '/auth' belongs to the gateway itself",
         "7: another route of this file is called 'A'",
         "7: nobody looks at credentials where auth is none",
-        "7: routes.1.streaming: is not supported yet",
         "8: upstream: write an address",
         "9: routes.3.name: this key is missing",
     ):

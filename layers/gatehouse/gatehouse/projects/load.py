@@ -14,7 +14,20 @@ import voluptuous as vol
 from gatehouse.errors import InvalidRequestError
 from gatehouse.projects import document, provider_rules, rules, salvage, secret_rules
 from gatehouse.projects.document import Document, Where
-from gatehouse.projects.model import GATEWAY, PROVIDERS, Cache, Cors, Limit, Organization, Project, Route, Tokens
+from gatehouse.projects.model import (
+    GATEWAY,
+    PROVIDERS,
+    Ai,
+    Budget,
+    Cache,
+    Cors,
+    Limit,
+    Organization,
+    Project,
+    Route,
+    Streaming,
+    Tokens,
+)
 from gatehouse.projects.schema import check_key, keys_of, of
 
 MOST_BYTES = 256 * 1024
@@ -240,8 +253,10 @@ def _model(path: list[Any], value: Any) -> type:
         return PROVIDERS[value["providers"][path[1]]["type"]]
     if len(path) > 2 and path[0] == "limits":  # noqa: PLR2004  # the same
         return Limit
-    if "cache" in path[:-1]:
-        return Cache
+    nested = {"cache": Cache, "streaming": Streaming, "ai": Ai, "budget": Budget}
+    for name in path[:-1]:
+        if name in nested:
+            return nested[name]
     return SECTIONS.get(path[0], Project) if len(path) > 1 else Project
 
 

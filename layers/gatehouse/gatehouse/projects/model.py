@@ -1,4 +1,4 @@
-"""What a project file may say. A key with `later=True` is understood and refused: nothing obeys it yet."""
+"""What a project file may say."""
 
 from __future__ import annotations
 

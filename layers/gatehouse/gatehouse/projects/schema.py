@@ -15,12 +15,11 @@ T = TypeVar("T")
 Check = Callable[[Any], Any]
 
 _CHECK = "gatehouse.check"
-_LATER = "gatehouse.later"
 
 
-def key(check: Any, default: Any = MISSING, *, later: bool = False) -> Any:
-    """Declare a field of a model: its *check*, its *default*, and whether nothing obeys it yet (*later*)."""
-    metadata = {_CHECK: check, _LATER: later}
+def key(check: Any, default: Any = MISSING) -> Any:
+    """Declare a field of a model: its *check* and its *default*."""
+    metadata = {_CHECK: check}
     if default == {}:
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata) if default is not MISSING else field(metadata=metadata)
@@ -30,19 +29,11 @@ def of(model: type[T]) -> Callable[[Any], T]:
     """Return the check that takes a mapping with the keys of *model* and makes one."""
     declared = [f for f in fields(model) if _CHECK in f.metadata]  # type: ignore[arg-type]  # T is a dataclass
     schema = vol.Schema({(vol.Required if _needed(f) else vol.Optional)(f.name): f.metadata[_CHECK] for f in declared})
-    later = frozenset(f.name for f in declared if is_later(f))
 
     def check(value: Any) -> T:
         if not isinstance(value, dict):
             raise vol.Invalid("expected a mapping of keys to values")
-        problems = [vol.Invalid("is not supported yet", path=[name]) for name in value if name in later]
-        try:
-            made = schema(value)
-        except vol.MultipleInvalid as error:
-            raise vol.MultipleInvalid([*problems, *error.errors]) from error
-        if problems:
-            raise vol.MultipleInvalid(problems)
-        return model(**made)
+        return model(**schema(value))
 
     return check
 
@@ -51,12 +42,10 @@ def check_key(model: type, name: str, value: Any) -> Any:
     """Check *value* as the key called *name* of *model*.
 
     Raises:
-        vol.Invalid: *model* has no such key, nothing obeys it yet, or it does not take *value*.
+        vol.Invalid: *model* has no such key, or it does not take *value*.
     """
     for declared in fields(model):
         if declared.name == name and _CHECK in declared.metadata:
-            if is_later(declared):
-                raise vol.Invalid("is not supported yet")
             return declared.metadata[_CHECK](value)
     raise vol.Invalid("extra keys not allowed")
 
@@ -68,11 +57,6 @@ def _needed(declared: Field[Any]) -> bool:
 def keys_of(model: type) -> tuple[str, ...]:
     """Return the names of the keys that *model* takes."""
     return tuple(f.name for f in fields(model) if _CHECK in f.metadata)
-
-
-def is_later(declared: Field[Any]) -> bool:
-    """Say whether nothing obeys the key *declared* yet."""
-    return bool(declared.metadata.get(_LATER))
 
 
 def text(value: Any) -> str:

@@ -47,9 +47,10 @@ def policy_of(project: Project, route: Route, path: str) -> ModelCalls:
         include_usage=said.include_usage,
         strictly=bool(depends),
     )
-    tokens = budget and TokenBudget(
-        project=project.project, route=route.name, tokens=budget.tokens, per_s=int(budget.per), by=budget.by
-    )
+    tokens = None
+    if budget:
+        about = {"project": project.project, "route": route.name, "by": budget.by}
+        tokens = TokenBudget(**about, tokens=budget.tokens, per_s=int(budget.per))
     longest_s = route.stream.total if route.stream else route.timeout
     terms = Terms(project=project.project, route=route.name, budget=tokens, longest_s=longest_s)
     return ModelCalls(rules=rules, terms=terms, above=len(split(path)))
