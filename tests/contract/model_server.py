@@ -24,7 +24,6 @@ TOOL, ARGUMENTS = "get_weather", ('{"city"', ':"Paris"}')
 GIVEN, MADE = 11, 4
 USAGE = {"prompt_tokens": GIVEN, "completion_tokens": MADE, "total_tokens": GIVEN + MADE}
 ANTHROPIC_USAGE = {"input_tokens": GIVEN, "output_tokens": MADE}
-KEY = "Bearer "
 CREATED = 1_800_000_000
 FAILURES = {
     400: ("invalid_request_error", "the model does not like this"),
@@ -160,9 +159,7 @@ class ModelServer:
         await send({"type": "http.response.body", "body": b""})
 
     async def _pause(self) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while not self._may_go_on.is_set() and time.monotonic() < until:
-            await asyncio.sleep(0.005)  # the event belongs to another thread
+        await asyncio.to_thread(self._may_go_on.wait, PATIENCE_S)  # the event belongs to another thread
         self.went_on.set()
 
 
