@@ -203,13 +203,13 @@ def test_a_stream_that_may_be_kept_is_kept_whole() -> None:
     assert stream.closed
 
 
-@pytest.mark.parametrize(("most", "kept"), [(4, True), (3, False)])
+@pytest.mark.parametrize(("most", "kept"), [(5, True), (4, False), (1, False), (0, False)])
 def test_one_that_is_too_large_is_passed_on_whole_from_its_beginning(most: int, kept: bool) -> None:
     async def both() -> None:
-        stream, reply = a_stream(b"ab", b"cd")
+        stream, reply = a_stream(b"a", b"b", b"c", b"d", b"", b"e")
         got = await collected(reply, most)
         assert isinstance(got.body, bytes) is kept
-        assert (await whole(got)).body == b"abcd"
+        assert (await whole(got)).body == b"abcde"
         assert stream.closed
 
     run(both())
