@@ -1,4 +1,4 @@
-"""A table of kept answers that is slow, throttled, down, or full of nonsense: nobody is given an error or a wrong answer.
+"""A table of kept answers that is slow, throttled, down, or full of nonsense: nobody is given an error or a wrong body.
 
 The gateway is the real one, with the real store; something stands in front of DynamoDB and does the harm.
 """
@@ -48,7 +48,12 @@ SLACK_S = 0.25
 PROJECT = """
 project: shaky
 routes:
-  - {name: S, path: /s, upstream: "http://upstream.test", auth: none, strip_prefix: false, cache: {ttl: 10m, by: public}}
+  - name: S
+    path: /s
+    upstream: http://upstream.test
+    strip_prefix: false
+    auth: none
+    cache: {ttl: 10m, by: public}
 """
 Item: TypeAlias = dict[str, Any]
 
@@ -168,19 +173,45 @@ def timed(handler: Handler, path: str, method: str = "GET") -> float:
     return time.monotonic() - started
 
 
-@pytest.mark.parametrize("seconds", [0.5, 0.12], ids=["one call takes too long", "all calls together do"])
 def test_a_slow_table_delays_one_request_by_its_budget_and_then_none(
-    shaky: Shaky, said: Any, monkeypatch: pytest.MonkeyPatch, seconds: float
+    shaky: Shaky, said: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(Budget.__init__, "__defaults__", (BUDGET_S,))
     handler = shaky.process()
-    shaky.front.trouble = slow(seconds)
+    shaky.front.trouble = slow(0.5)
     assert BUDGET_S - 0.1 < timed(handler, "/s/1") < BUDGET_S + SLACK_S
     asked = len(shaky.front.asked)
     assert max(timed(handler, f"/s/{number}", method) for number in (2, 3) for method in ("GET", "PUT")) < SLACK_S
     assert len(shaky.front.asked) == asked
     (line,) = said()
     assert (line["event"], line["reason"]) == ("cache not reached", "TimeoutError")
+
+
+def test_all_calls_of_a_request_together_have_one_budget(shaky: Shaky, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Budget.__init__, "__defaults__", (BUDGET_S,))
+    handler = shaky.process()
+    shaky.front.trouble = slow(0.12)
+    assert max(timed(handler, f"/s/{number}") for number in range(3)) < BUDGET_S + SLACK_S
+
+
+UNRELEASED = "who has no time left for the table, or whose write failed, leaves its lease behind: others wait for that"
+
+
+@pytest.mark.xfail(strict=True, reason=UNRELEASED)
+def test_a_table_that_is_not_quite_too_slow_makes_nobody_wait_for_another_process(
+    shaky: Shaky, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Budget.__init__, "__defaults__", (BUDGET_S,))
+    shaky.front.trouble = slow(0.12)
+    ask(shaky.process(), "/s/1")
+    assert timed(shaky.process(), "/s/1") < BUDGET_S + 2 * SLACK_S
+
+
+@pytest.mark.xfail(strict=True, reason=UNRELEASED)
+def test_a_write_that_failed_makes_nobody_wait_for_another_process(shaky: Shaky):
+    shaky.front.trouble = nonsense(NONSENSE["throttled"], "PutItem")
+    ask(shaky.process(), "/s/1")
+    assert timed(shaky.process(), "/s/1") < 2 * SLACK_S
 
 
 def test_a_table_that_is_well_again_is_used_again(shaky: Shaky, monkeypatch: pytest.MonkeyPatch):
@@ -247,15 +278,18 @@ def unprocessed(*pks: str) -> Trouble:
     return unprocessed
 
 
-def check_that_all_goes_well_without_it(shaky: Shaky) -> None:
-    """Ask and change as clients do, before and after what is known of the table is old."""
+def check_that_all_goes_well_without_it(shaky: Shaky, *, hears: bool = True) -> None:
+    """Ask and change as clients do, before and after what is known of the table is old.
+
+    A process that reads a table, which another cannot write to, does not hear of its change (*hears* is False).
+    """
     one, other = shaky.process(), shaky.process()
     for handler in (one, other, one, other):
         assert ask(handler, "/s/1").body == shaky.upstream.says("/s/1")
     ask(one, "/s/1", "PUT")
     assert ask(one, "/s/1").body == shaky.upstream.says("/s/1")
     shaky.clock.now += LOOK_EVERY_S
-    for handler in (one, other):
+    for handler in (one, other) if hears else (one,):
         assert ask(handler, "/s/1").body == shaky.upstream.says("/s/1")
         assert ask(handler, "/s/1", "GET", ("if-none-match", '"0"')).status == 200
         assert ask(handler, "/s/1", "GET", ("if-none-match", '"1"')).status == 304
@@ -274,9 +308,12 @@ def test_whatever_the_table_answers_the_upstreams_answer_is_given(shaky: Shaky, 
 
 @pytest.mark.parametrize("only", [("BatchGetItem",), ("UpdateItem",), ("PutItem",), ("PutItem", "UpdateItem")])
 @pytest.mark.parametrize("answer", ["throttled", "a failure", "half of something"])
-def test_so_it_is_where_only_some_of_its_calls_fail(shaky: Shaky, said: Any, answer: str, only: tuple[str, ...]):
+def test_so_it_is_where_only_some_of_its_calls_fail(
+    shaky: Shaky, said: Any, monkeypatch: pytest.MonkeyPatch, answer: str, only: tuple[str, ...]
+):
+    monkeypatch.setattr("gatehouse.caching.turns.WAIT_S", 0.1)
     shaky.front.trouble = nonsense(NONSENSE[answer], *only)
-    check_that_all_goes_well_without_it(shaky)
+    check_that_all_goes_well_without_it(shaky, hears="UpdateItem" not in only)
     assert {line["event"] for line in said()} == {"cache not reached"}
 
 
