@@ -261,6 +261,11 @@ class Stream:
         self.closed = False
         self.body = self._body(chunks)
 
+    @property
+    def let_go(self) -> bool:
+        """Whether somebody has closed it, begun or not."""
+        return self.closed or getattr(self.body, "ag_frame", self.body) is None
+
     async def _body(self, chunks: tuple[bytes | Exception, ...]) -> AsyncGenerator[bytes, None]:
         try:
             for chunk in chunks:

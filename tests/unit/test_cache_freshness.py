@@ -12,6 +12,7 @@ from gatehouse.caching.freshness import (
     MOST_STALE_S,
     Keeping,
     Use,
+    asked_for,
     initial_age_s,
     is_no_cache,
     lifetime_s,
@@ -162,6 +163,22 @@ def test_pragma_counts_where_nothing_newer_is_said() -> None:
     assert is_no_cache(says("no-cache=x", ("pragma", "x")))
 
 
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ((("pragma", "No-Cache"),), True),
+        ((("pragma", "x"), ("pragma", "a, no-cache")), True),
+        ((("pragma", "x"),), False),
+        ((("cache-control", "max-age=5"), ("pragma", "no-cache")), False),
+        ((("cache-control", ""), ("pragma", "no-cache")), False),
+        ((("cache-control", "no-cache"),), True),
+        ((), False),
+    ],
+)
+def test_pragma_of_a_client_counts_where_it_says_nothing_newer(pairs: tuple[Pair, ...], expected: bool) -> None:
+    assert ("no-cache" in asked_for(Headers(pairs))) is expected
+
+
 USES = (
     (59.999, "", Use.FRESH),
     (60.0, "", Use.WHILE),
@@ -246,6 +263,13 @@ def test_vary_is_read_however_it_is_spread_and_spelled(names: list[str], data: s
 )
 def test_a_coding_is_a_matter_of_who_takes_it(coding: str, expected: tuple[str, ...]) -> None:
     assert vary(Headers((("content-encoding", coding),))) == expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"), [("https://a.test", ("origin",)), ("null", ("origin",)), ("*", ()), (" * ", ())]
+)
+def test_who_lets_in_one_origin_answers_it_alone(origin: str, expected: tuple[str, ...]) -> None:
+    assert vary(Headers((("access-control-allow-origin", origin),))) == expected
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,35 @@ def test_what_was_read_counts_from_when_it_was_asked_for() -> None:
     assert known.marks.due("p")
 
 
+def test_what_was_asked_for_earlier_and_came_later_takes_nothing_back() -> None:
+    known = Known()
+    asked = known.elapsed.now()
+    known.passes(0.1)
+    known.purge(Purges().adding())
+    known.marks.purge("p", Purges(), asked)
+    assert known.marks.generation("p") == 1
+    assert not known.stands(NOW, generation=0)
+
+
+def test_a_steady_clock_that_starts_anew_hides_no_purge() -> None:
+    known = Known()
+    known.purge(Purges())
+    known.steady.now = 1.0
+    known.wall.now += 60.0
+    assert known.marks.due("p")
+    known.purge(Purges().adding())
+    assert not known.marks.due("p")
+    assert not known.stands(NOW, generation=0)
+
+
+def test_a_log_of_purges_that_starts_anew_is_believed() -> None:
+    known = Known()
+    known.purge(Purges(7, 7))
+    known.passes(5.0)
+    known.purge(Purges(1, 1))
+    assert known.marks.generation("p") == 1
+
+
 def test_an_answer_carries_the_number_of_the_last_purge_that_was_known() -> None:
     known = Known()
     assert known.marks.generation("p") == 0

@@ -17,7 +17,7 @@ from gatehouse.errors import (
 )
 from gatehouse.headers import Pair
 from gatehouse.projects import Projects
-from tests.unit.caching_fakes import PATH, RULES, FakeTable, Origin, Process, said
+from tests.unit.caching_fakes import PATH, RULES, FakeTable, Origin, Process, Stream, said
 from tests.unit.fakes import FakeBody, FakeKit, FakeUpstream, a_call, ok, run
 from tests.unit.project_files import TOKENS, a_file, loaded
 
@@ -235,9 +235,5 @@ def test_a_change_is_answered_also_where_the_table_is_away() -> None:
 
 
 def test_an_answer_to_a_change_that_streams_is_passed_on() -> None:
-    async def chunks():  # type: ignore[no-untyped-def]
-        yield b"a"
-        yield b"b"
-
-    here = Process(origin=Origin(Reply(status=200, headers=ok().headers, body=chunks())))
+    here = Process(origin=Origin(Reply(status=200, headers=ok().headers, body=Stream(b"a", b"b").body)))
     assert here.ask(method="POST").body == b"ab"

@@ -220,6 +220,18 @@ def test_a_turn_of_a_loop_that_is_gone_holds_up_nobody() -> None:
     assert here.clock.now == NOW
 
 
+def test_a_process_that_shares_nothing_needs_no_lease() -> None:
+    here = Process()
+
+    async def alone() -> bool | None:
+        found = await here.answers.find(a_wanted(), Budget())
+        await here.turns.release(a_wanted().key, Budget(), done=True)
+        assert await here.turns.awaited(a_wanted(), found) is None
+        return await here.turns.claim(a_wanted().key, found, Budget())
+
+    assert drive(alone(), here.clock) is None
+
+
 def test_a_turn_can_be_ended_that_nobody_has() -> None:
     here = Process()
 

@@ -17,6 +17,8 @@ from gatehouse.caching.stored import Stored
 from gatehouse.caching.validators import has_validator
 from gatehouse.clock import Elapsed, Instant
 
+SKEW_S = 1.0
+"""How far the clocks of two machines may be apart: what is asked for within that time after a change is not kept."""
 GONE_S = MOST_FRESH_S + MOST_STALE_S + 3600.0
 """How long it is known of a path that it was changed: longer than anything is kept that was asked for before."""
 ASKED_ABOUT_S = 600.0
@@ -128,7 +130,7 @@ class Answers:
         at = self._marks.moment()
         self._marks.change(gone, at)
         if self._shared:
-            await self._shared.forget(gone, at, at + GONE_S, budget)
+            await self._shared.forget(gone, at + SKEW_S, at + GONE_S, budget)
 
     def take(self, stored: Stored, key: Key, looked: Instant) -> Held:
         """Return *stored*, for which the table was *looked* at then, as it is held in memory from now on."""

@@ -45,9 +45,12 @@ class Marks:
             self._before = max(self._before, self._gone.popitem(last=False)[1])
 
     def purge(self, project: str, purges: Purges, asked: Instant) -> None:
-        """Note the *purges* of *project*, as they were when they were *asked* for, unless newer ones are known."""
+        """Note the *purges* of *project*, as they were when they were *asked* for, unless newer ones are known.
+
+        A restored snapshot sets the steady clock back, and a table that was made anew the numbers; never both.
+        """
         known = self._purges.get(project)
-        if known is None or asked.monotonic >= known[1].monotonic:
+        if known is None or purges.number >= known[0].number or asked.monotonic >= known[1].monotonic:
             self._purges[project] = (purges, asked)
 
     def due(self, project: str) -> bool:

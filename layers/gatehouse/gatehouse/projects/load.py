@@ -195,7 +195,9 @@ def _defaults(value: Any) -> Iterator[rules.Finding]:
         try:
             check_key(Route, name, what)
         except vol.Invalid as error:
-            yield ("defaults", name), _words(vol.Invalid(error.error_message, path=["defaults", name]))
+            for one in error.errors if isinstance(error, vol.MultipleInvalid) else [error]:
+                where = ("defaults", name, *one.path)
+                yield where, _words(vol.Invalid(one.error_message, path=list(where)))
 
 
 def _merged(value: Any, wrong: AbstractSet[Any]) -> Any:
