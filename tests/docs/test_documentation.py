@@ -45,7 +45,7 @@ def test_every_setting_is_documented():
 
 MODELS = [
     model.Project, model.Cors, model.Tokens, model.Route, model.Limit, model.Organization, model.Cache, model.Streaming,
-    model.Budget, *model.PROVIDERS.values(),
+    model.Budget, model.Ai, *model.PROVIDERS.values(),
 ]  # fmt: skip
 
 
