@@ -58,7 +58,7 @@ class ModelServer:
     Attributes:
         asked: what came, in order.
         failing: the status that it answers with in place of all that it can; 0: none.
-        breaks_off: whether a stream ends in the middle, with the connection.
+        breaks_off: whether a stream ends after the pause, with the connection.
         pauses_first: whether the pause is before the head of the answer, and not after the first token.
         spoke: set after a first token has left.
         went_on: set before anything is said after the pause.
@@ -149,13 +149,13 @@ class ModelServer:
             await _whole(send, 200, whole(wanted))
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-        for number, (is_token, event) in enumerate(parts(wanted)):
-            if self.breaks_off and number == 2:
-                return  # without an end: the server hangs up
+        for is_token, event in parts(wanted):
             await send({"type": "http.response.body", "body": event, "more_body": True})
             if is_token and not self.spoke.is_set():
                 self.spoke.set()
                 await self._pause()
+                if self.breaks_off:
+                    return  # without an end: the server hangs up
         await send({"type": "http.response.body", "body": b""})
 
     async def _pause(self) -> None:
@@ -245,13 +245,18 @@ def _response(wanted: Any, *, done: bool = True) -> Any:
 
 
 def _response_events(wanted: Any) -> Events:
+    done = _response(wanted)
     place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    yield False, _named({"type": "response.created", "sequence_number": 0, "response": _response(wanted, done=False)})
-    for number, token in enumerate(TOKENS, 1):
-        delta = {"type": "response.output_text.delta", "sequence_number": number, **place, "delta": token}
-        yield True, _named({**delta, "logprobs": []})
-    last = {"type": "response.completed", "sequence_number": len(TOKENS) + 1}
-    yield False, _named({**last, "response": _response(wanted)})
+    part = {"type": "output_text", "text": "", "annotations": []}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": _response(wanted, done=False)},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**done["output"][0], "content": []}},
+        {"type": "response.content_part.added", **place, "part": part},
+        *({"type": "response.output_text.delta", **place, "delta": token, "logprobs": []} for token in TOKENS),
+        {"type": "response.completed", "response": done},
+    ]
+    for number, event in enumerate(events):
+        yield "delta" in event, _named({**event, "sequence_number": number})
 
 
 # --------------------------------------------------------------------------------------------------------- messages
