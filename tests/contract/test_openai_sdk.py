@@ -285,7 +285,7 @@ def test_the_client_asks_again_where_it_is_told_that_this_may_help(ai: Models):
     assert len(ai.server.asked) == 2
 
 
-# -------------------------------------------------------------------------------------- what may be asked, and what it took
+# ------------------------------------------------------------------------------ what may be asked, and what it took
 
 
 @pytest.mark.parametrize(

@@ -407,11 +407,12 @@ def test_much_for_a_slow_client_does_not_pile_up(tmp_path: Path):
                 connection.say(piece)
 
     (tmp_path / "streams.yaml").write_text(PROJECT)
+    before = children()
     with serving(much) as server:
         environ = {**NEVER_REAL, "ENVIRONMENT": "local", "PROJECTS_DIR": str(tmp_path), "UP_URL": server.address}
         python_path = os.pathsep.join([str(ROOT / "layers/gatehouse"), str(ROOT)])
         with process({**os.environ, **environ, "PYTHONPATH": python_path}, tmp_path / "log") as port:
-            (pid,) = children()
+            (pid,) = children() - before
             drain(port, 8)  # so that what a first request loads is there
             before_kb = memory_kb(pid, "VmRSS")
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # the most it has had counts from now
@@ -435,12 +436,27 @@ def drain(port: int, megabytes: int, stall_s: float = 0.0) -> None:
     assert left == 0
 
 
-def children() -> list[int]:
+def children() -> set[int]:
     """Return the processes that this one has started and that still run."""
     listed = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text()
-    return [int(pid) for pid in listed.split()]
+    return {int(pid) for pid in listed.split()}
 
 
 def memory_kb(pid: int, what: str) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{what}:"))
+
+
+def test_a_client_that_does_not_read_is_cut_off_when_its_stream_must_have_ended(stage: Stage) -> None:
+    def play(connection: Any) -> None:
+        connection.sock.settimeout(10 * PATIENCE_S)
+        connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        try:
+            while True:
+                connection.sock.sendall(b"x" * 1_000_000)
+        except OSError:
+            stage.upstream.left.set()
+
+    stage.upstream.plays(play)
+    with asking(stage.gate.port, b"total/x"):
+        assert stage.upstream.left.wait(2 * PATIENCE_S)

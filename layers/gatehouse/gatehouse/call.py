@@ -92,11 +92,15 @@ Body: TypeAlias = bytes | AsyncGenerator[bytes, None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One response on its way outward. `body` is bytes, or a stream that only the edge may read."""
+    """One response on its way outward. `body` is bytes, or a stream that only the edge may read.
+
+    `until` is when a stream is cut, on the clock of `time.monotonic`, in seconds: also if its client does not read.
+    """
 
     status: int
     headers: Headers
     body: Body = b""
+    until: float | None = None
 
     @property
     def whole(self) -> bytes:
@@ -107,7 +111,7 @@ class Reply:
 
     def with_headers(self, headers: Headers) -> Reply:
         """Return this reply with *headers* in place of its own (`dataclasses.replace` takes three times as long)."""
-        return Reply(status=self.status, headers=headers, body=self.body)
+        return Reply(status=self.status, headers=headers, body=self.body, until=self.until)
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Reply]]

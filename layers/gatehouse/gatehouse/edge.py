@@ -189,24 +189,28 @@ async def _write(call: Call, reply: Reply, send: Send) -> None:
     if isinstance(reply.body, bytes):
         await send({"type": "http.response.body", "body": b"" if silent else reply.body})
     else:
-        await _stream(call, reply.body, send)
+        await _stream(call, reply.body, send, reply.until)
 
 
-async def _stream(call: Call, body: AsyncGenerator[bytes, None], send: Send) -> None:
+async def _stream(call: Call, body: AsyncGenerator[bytes, None], send: Send, until: float | None) -> None:
     """Send *body* as it comes; where the client hangs up, or the body breaks off, it is closed at once.
+
+    It is cut at *until*, also if the client does not read: it would hold the upstream's connection for ever.
 
     Raises:
         CutError: it broke off, and the client must see that.
     """
     sending = asyncio.create_task(_sent(body, send))
     leaving = asyncio.create_task(call.body.gone())
+    left_s = None if until is None else max(0.0, until - time.monotonic())
     try:
-        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not sending.done() and leaving.exception() is None:
-            call.notes["clientGone"] = True
-            return
-        await sending
-    except Exception as error:  # the upstream broke off: the client must see that too
+        async with asyncio.timeout(left_s):
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done() or leaving.exception() is not None:
+                await sending
+            else:
+                call.notes["clientGone"] = True
+    except Exception as error:  # the upstream broke off, or it is time: the client must see that too
         logs.crash("stream cut", error, requestId=call.request_id)
         raise CutError from error
     finally:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from gatehouse.call import Call, Handler, Reply, Stage
 from gatehouse.clock import Clock
+from gatehouse.errors import ClientGoneError
 from gatehouse.headers import Headers
 from gatehouse.projects.model import Streaming
 
@@ -53,7 +54,7 @@ def streaming(pace: Pace, monotonic: Clock) -> Stage:
     async def streaming(call: Call, forward: Handler) -> Reply:
         until = monotonic() + pace.total_s
         until = until if call.deadline is None else min(until, call.deadline)
-        reply = await forward(call)
+        reply = await _while_wanted(call, forward)
         if isinstance(reply.body, bytes):
             return reply
         comments = _takes_comments(reply.headers)
@@ -61,9 +62,43 @@ def streaming(pace: Pace, monotonic: Clock) -> Stage:
         await anext(paced)  # begun, so that closing it closes the upstream's also if nobody reads it
         # Comments make an event stream longer than it was said to be.
         headers = reply.headers.without("content-length") if comments else reply.headers
-        return replace(reply, body=paced, headers=headers)
+        return replace(reply, body=paced, headers=headers, until=until)
 
     return streaming
+
+
+async def _while_wanted(call: Call, forward: Handler) -> Reply:
+    """Return the answer to *call*; models take their time, and nobody waits for one whose client has hung up.
+
+    Raises:
+        ClientGoneError: it has.
+    """
+    await call.body.read()  # before anybody listens for the end of what the client sends
+    asking = asyncio.ensure_future(forward(call))
+    leaving = asyncio.ensure_future(call.body.gone())
+    try:
+        await asyncio.wait({asking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if asking.done():
+            return asking.result()
+    except asyncio.CancelledError:
+        await _unwanted(asking)
+        raise
+    finally:
+        leaving.cancel()
+        await asyncio.wait({leaving})
+    await _unwanted(asking)
+    raise ClientGoneError
+
+
+async def _unwanted(asking: asyncio.Future[Reply]) -> None:
+    """Stop *asking*; an answer that came all the same is closed."""
+    asking.cancel()
+    await asyncio.wait({asking})
+    if asking.cancelled() or asking.exception() is not None:
+        return
+    body = asking.result().body
+    if not isinstance(body, bytes):
+        await body.aclose()
 
 
 def _takes_comments(headers: Headers) -> bool:

@@ -39,6 +39,10 @@ class WatchfulConnection(ResponseHandler):
         """Fail the present answer, in a way that says whether some of it had come."""
         broke_off = self.heard and isinstance(exc, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
         super().set_exception(BrokeOffError() if broke_off else exc, *cause)
+        # aiohttp fails only an answer that has not begun; who reads the body of one that has would wait until its time
+        # is up, if what comes next is no chunk.
+        if self._payload is not None and not self._payload.is_eof() and self._payload.exception() is None:
+            self._payload.set_exception(aiohttp.ClientPayloadError())
 
 
 class WatchfulConnector(aiohttp.TCPConnector):
