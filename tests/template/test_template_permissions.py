@@ -15,8 +15,10 @@ def listed(value):
 
 
 def statements(deployed, function):
+    """The statements of its role; one with a condition as it is where that holds."""
     policies = deployed[f"{function}Role"]["Properties"].get("Policies", [])
-    return [one for policy in policies for one in policy["PolicyDocument"]["Statement"]]
+    written = [one for policy in policies for one in policy["PolicyDocument"]["Statement"]]
+    return [one["Fn::If"][1] if "Fn::If" in one else one for one in written]
 
 
 def grants(deployed, function):
@@ -152,3 +154,16 @@ def test_the_bucket_refuses_plain_http_from_everyone(resources):
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     assert (statement["Principal"], statement["Action"]) == ("*", "s3:*")
+
+
+@pytest.mark.parametrize("function", ["ProxyFunction", "StreamFunction"])
+def test_the_proxy_may_invoke_the_functions_that_are_named_and_none_unless_some_are(deployed, function):
+    granted = [one for one in statements(deployed, function) if "lambda:InvokeFunction" in listed(one["Action"])]
+    assert [one["Resource"] for one in granted] == [{"Ref": "FunctionUpstreams"}]
+    policies = deployed[f"{function}Role"]["Properties"]["Policies"]
+    conditional = [
+        one["Fn::If"] for policy in policies for one in policy["PolicyDocument"]["Statement"] if "Fn::If" in one
+    ]
+    assert [(condition, otherwise) for condition, _, otherwise in conditional] == [
+        ("InvokesFunctions", {"Ref": "AWS::NoValue"})
+    ]
