@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from bench import coldstart, revocations, throughput
+from bench import caching, coldstart, revocations, throughput
 from bench.processes import BenchError
 
 BENCHES: dict[str, Callable[[], None]] = {
     "throughput": throughput.run,
     "coldstart": coldstart.run,
     "revocations": revocations.run,
+    "caching": caching.run,
 }
 INTERRUPTED = 130
 
