@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from bench import coldstart, revocations, streams, throughput
+from bench import caching, coldstart, revocations, streams, throughput
 from bench.processes import BenchError
 
 BENCHES: dict[str, Callable[[], None]] = {
@@ -16,6 +16,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "coldstart": coldstart.run,
     "revocations": revocations.run,
     "streams": streams.run,
+    "caching": caching.run,
 }
 INTERRUPTED = 130
 

@@ -40,7 +40,8 @@ async def main(url: str, token: str, connections: int, seconds: int) -> None:
     """Run all connections for *seconds*, and print what came of it as one line of JSON."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
-    request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    known = f"Authorization: Bearer {token}\r\n" if token else ""
+    request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{known}\r\n".encode()
     times: list[float] = []
     started = time.perf_counter()
     until = started + seconds

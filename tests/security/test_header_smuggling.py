@@ -17,6 +17,7 @@ IDENTITY = [
     "x-gateway-project", "x-gateway-jti", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
     "x-forwarded-prefix", "x-forwarded-user", "forwarded", "x-real-ip", "client-ip", "true-client-ip",
     "cf-connecting-ip", "x-client-ip", "x-cluster-client-ip", "fastly-client-ip", "x-original-url", "x-rewrite-url",
+    "x-scheme", "x-url-scheme", "x-script-name", "x-http-path-override", "front-end-https", "cf-aig-authorization",
     "x-request-id", "x-envoy-original-path", "host", "content-length", "transfer-encoding", "connection",
     "proxy-authorization", "te", "upgrade", "keep-alive",
 ]  # fmt: skip

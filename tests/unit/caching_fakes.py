@@ -95,7 +95,9 @@ class FakeTable:
 
     def keep(self, place: str, stored: Stored, *, until: float) -> bool:
         self._asked("keep")
-        self.answers[place] = (stored, until)
+        there, _ = self.answers.get(place, (stored, 0.0))
+        if there.asked_at <= stored.asked_at:
+            self.answers[place] = (stored, until)
         return True
 
     def claim(self, place: str, *, looked_at: float, now: float, until: float) -> bool:
@@ -213,10 +215,11 @@ class Process:
         self.marks = Marks(self.elapsed)
         self.memory = Memory(most_bytes)
         self.comfort = Comfort(self.elapsed, name="cache", most_waiting=64)
+        self.changes = Comfort(self.elapsed, name="cache for changes", most_waiting=64)
         self.shared = None
         if table:
-            self.comfort.__dict__["_threads"] = _Threads(table)
-            self.shared = Shared(table, self.comfort, self.elapsed, self.marks)
+            self.comfort.__dict__["_threads"] = self.changes.__dict__["_threads"] = _Threads(table)
+            self.shared = Shared(table, self.comfort, self.changes, self.elapsed, self.marks)
         self.answers = Answers(self.memory, self.shared, self.marks, self.elapsed)
         self.turns = Turns(self.answers, self.shared, self.elapsed)
         self.cache = Cache(answers=self.answers, turns=self.turns, elapsed=self.elapsed, freezes=freezes)
@@ -231,11 +234,22 @@ class Process:
         origin: Handler | None = None,
         **changes: Any,
     ) -> Reply:
-        """Send a request through the stage, to this process's origin or another."""
+        """Send a request through the stage, to this process's origin or another, and read the answer to its end."""
+        return await whole(await self.hears(path, *headers, method=method, rules=rules, origin=origin, **changes))
+
+    async def hears(
+        self,
+        path: str = PATH,
+        *headers: Pair,
+        method: str = "GET",
+        rules: CacheRules = RULES,
+        origin: Handler | None = None,
+        **changes: Any,
+    ) -> Reply:
+        """Send a request, as `asks` does; what comes as a stream still is one."""
         call = a_call(path, method, *headers, **changes)
         self.notes = call.notes
-        reply = await cache_stage(rules, self.cache, lambda call: list(call.headers.pairs))(call, origin or self.origin)
-        return await whole(reply)
+        return await cache_stage(rules, self.cache, lambda call: list(call.headers.pairs))(call, origin or self.origin)
 
     def ask(self, path: str = PATH, *headers: Pair, **changes: Any) -> Reply:
         """Send a request, as `asks` does, and wait for the answer."""
@@ -255,9 +269,9 @@ async def whole(reply: Reply) -> Reply:
 
 
 class Stream:
-    """The body of an answer in chunks, that knows whether it was let go of."""
+    """The body of an answer in chunks, that knows whether it was let go of; numbers are seconds that it takes."""
 
-    def __init__(self, *chunks: bytes | Exception) -> None:
+    def __init__(self, *chunks: bytes | float | Exception) -> None:
         self.closed = False
         self.body = self._body(chunks)
 
@@ -266,12 +280,15 @@ class Stream:
         """Whether somebody has closed it, begun or not."""
         return self.closed or getattr(self.body, "ag_frame", self.body) is None
 
-    async def _body(self, chunks: tuple[bytes | Exception, ...]) -> AsyncGenerator[bytes, None]:
+    async def _body(self, chunks: tuple[bytes | float | Exception, ...]) -> AsyncGenerator[bytes, None]:
         try:
             for chunk in chunks:
                 if isinstance(chunk, Exception):
                     raise chunk
-                yield chunk
+                if isinstance(chunk, bytes):
+                    yield chunk
+                else:
+                    await asyncio.sleep(chunk)
         finally:
             self.closed = True
 
@@ -284,7 +301,8 @@ def said(reply: Reply) -> str:
 def a_stored(body: bytes = b"kept", *pairs: Pair, **changes: Any) -> Stored:
     """Return an answer as it is kept: fresh for a minute from NOW on."""
     fields: dict[str, Any] = {"asked_at": float(NOW), "answered_at": float(NOW), "lifetime_s": 60.0}
-    return Stored(**{"status": 200, "headers": Headers(pairs), "body": body, **fields, **changes})
+    headers = Headers((("content-type", "text/plain"), *pairs))
+    return Stored(**{"status": 200, "headers": headers, "body": body, **fields, **changes})
 
 
 def a_wanted(path: str = PATH, *headers: Pair, rules: CacheRules = RULES, **changes: Any) -> Wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from gatehouse.caching.freshness import MOST_FRESH_S, MOST_STALE_S, Keeping
 from gatehouse.caching.keying import gone_key
 from gatehouse.caching.marks import LOOK_EVERY_S
 from gatehouse.caching.sharing import BUDGET_S, MOST_OWED, Budget
+from gatehouse.call import Reply
 from gatehouse.comfort import QUIET_S
 from tests.unit.caching_fakes import (
     PATH,
@@ -25,6 +27,7 @@ from tests.unit.caching_fakes import (
     a_wanted,
     drive,
     said,
+    somebody,
 )
 from tests.unit.fakes import NOW, FakeClock, ok
 
@@ -321,11 +324,185 @@ def test_a_slow_table_costs_a_request_its_budget_and_the_next_nothing(
 
 
 @pytest.mark.parametrize("slow_s", [0.06, 0.1, 0.14, 0.2, 0.29])
-def test_all_calls_of_a_request_together_take_no_longer_than_its_budget(slow_s: float) -> None:
+def test_all_calls_of_a_request_together_take_no_longer_than_its_budget_and_that_of_its_lease(slow_s: float) -> None:
     table, here, _ = two()
     table.slow_s = slow_s
     assert here.ask().status == 200
-    assert here.clock.now - NOW <= BUDGET_S + 1e-6
+    assert here.clock.now - NOW <= BUDGET_S + (slow_s if "release" in table.calls else 0.0) + 1e-6
+
+
+@pytest.mark.parametrize("slow_s", [0.08, 0.1, 0.14])
+def test_a_lease_is_given_back_also_by_a_request_that_has_no_time_left(slow_s: float) -> None:
+    table, here, there = two(origin=Origin(always=(("cache-control", "private"),)))
+    table.slow_s = slow_s
+    here.ask()
+    assert table.heard()[-1] == "release"
+    table.slow_s = 0.0
+    before = there.clock.now
+    there.ask()
+    assert there.clock.now - before == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_change_is_told_also_where_the_table_is_left_alone_because_it_was_slow_to_read() -> None:
+    table, here, there = two()
+    there.ask()
+    table.slow_s = 0.4
+    here.ask("/a/other")
+    assert here.comfort.is_quiet
+    table.slow_s = 0.0
+    here.ask(method="POST")
+    assert gone_key("p", PATH) in table.gone
+    there.passes(LOOK_EVERY_S)
+    assert there.ask().body == b"4"
+
+
+def test_a_table_that_takes_no_changes_is_read_all_the_same() -> None:
+    table, here, there = two()
+    there.ask()
+    table.error = OSError()
+    here.ask("/a/other", method="POST")
+    table.error = None
+    assert (here.changes.is_quiet, said(here.ask())) == (True, "hit; ttl=60; detail=table")
+
+
+# ----------------------------------------------------------------------------------------- what ends what was kept
+
+REFUSALS = [
+    ok(b"no", status=401),
+    ok(b"no", status=403),
+    ok(b"no", status=404),
+    ok(b"no", ("cache-control", "private")),
+]
+OLD = replace(RULES, keeping=Keeping(ttl_s=60, stale_if_error_s=3600, stale_while_revalidate_s=3600))
+"""What is kept may be given for an hour after its time."""
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_what_was_refused_when_it_was_to_be_renewed_stands_in_for_no_failure_in_any_process(refusal: Reply) -> None:
+    rules = replace(RULES, keeping=Keeping(ttl_s=60, stale_if_error_s=3600))
+    down = [ok(b"down", status=503)] * 3
+    table, here, there = two(origin=Origin(ok(b"kept"), refusal, *down))
+    here.ask(rules=rules)
+    there.ask(rules=rules)
+    here.passes(61.0)
+    assert here.ask(rules=rules).body == b"no"
+    assert table.answers
+    down_too = here.ask(rules=rules)
+    assert (down_too.status, said(down_too)) == (503, "fwd=uri-miss; fwd-status=503; detail=status")
+    anew = Process(here.clock, table, origin=here.origin)
+    assert anew.ask(rules=rules).status == 503
+    there.passes(LOOK_EVERY_S)
+    assert there.ask(rules=rules).status == 503
+
+
+@pytest.mark.parametrize("freezes", [False, True])
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_what_was_refused_behind_is_not_given_a_second_time(refusal: Reply, freezes: bool) -> None:
+    table, clock = FakeTable(), FakeClock()
+    origin = Origin(ok(b"kept"), refusal)
+    here, there = (Process(clock, table, origin=origin, freezes=freezes) for _ in range(2))
+    here.ask(rules=OLD)
+    here.passes(61.0)
+
+    async def behind() -> bytes | AsyncGenerator[bytes, None]:
+        reply = await here.asks(rules=OLD)
+        await asyncio.gather(*here.cache.renewing)
+        return reply.body
+
+    assert drive(behind(), clock) == (b"no" if freezes else b"kept")
+    here.passes(0.001)
+    assert there.ask(rules=OLD).body == b"3"
+    assert here.ask(rules=OLD).body == b"3"
+
+
+@pytest.mark.parametrize("says", ["private", "no-store", "private, no-store"])
+def test_a_304_that_forbids_to_keep_it_ends_what_was_kept(says: str) -> None:
+    tag = ("etag", '"1"')
+    origin = Origin(ok(b"kept", tag), ok(b"", tag, ("cache-control", says), status=304), ok(status=503), ok(status=503))
+    rules = replace(RULES, keeping=Keeping(ttl_s=60, stale_if_error_s=3600))
+    _, here, there = two(origin=origin)
+    here.ask(rules=rules)
+    here.passes(61.0)
+    assert (here.ask(rules=rules).body, there.ask(rules=rules).status, here.ask(rules=rules).status) == (
+        b"kept",
+        503,
+        503,
+    )
+
+
+def test_what_was_refused_is_over_also_if_it_is_from_a_process_whose_clock_is_ahead() -> None:
+    _, here, there = two(2.0, origin=Origin(ok(b"kept"), ok(b"no", status=403)))
+    there.ask()
+    assert here.ask().body == b"kept"
+    assert here.ask(PATH, ("cache-control", "no-cache")).body == b"no"
+    assert here.ask().body == b"3"
+
+
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_what_was_refused_is_over_at_whichever_place_the_table_has_its_variant(first: str, taken: bool) -> None:
+    vary = ("vary", "accept")
+    table, here, _ = two(origin=Origin(always=(vary,)))
+    one, other = ("accept", "a"), ("accept", "b")
+    for field in (one, other) if first == "a" else (other, one):
+        here.ask(PATH, field)
+    refused = Origin(ok(b"no", vary, status=403))
+    assert here.ask(PATH, other, ("cache-control", "no-cache"), origin=refused).body == b"no"
+    anew = Process(here.clock, table, origin=Origin(always=(vary, ("x-new", "1"))))
+    anew.passes(0.001)
+    if taken:  # by another variant: then this one is looked for at a place of its own
+        del table.answers[a_wanted().key.place]
+        anew.ask(PATH, one)
+    assert anew.ask(PATH, other).headers.get("x-new") == "1"
+
+
+def test_what_one_caller_is_not_to_have_any_more_others_at_the_same_path_keep() -> None:
+    by_subject = replace(RULES, by="subject")
+    _, here, there = two()
+    callers = [somebody(name) for name in ("ada", "bob", "eve")]
+    before = [here.ask(identity=caller, rules=by_subject).body for caller in callers]
+    refused = Origin(ok(b"no", status=403))
+    no_cache = ("cache-control", "no-cache")
+    assert here.ask(PATH, no_cache, identity=callers[2], rules=by_subject, origin=refused).body == b"no"
+    for process in (here, there):
+        after = [process.ask(identity=caller, rules=by_subject).body for caller in callers]
+        assert after[:2] == before[:2]
+        assert after[2] == b"4"
+
+
+def test_an_older_answer_that_comes_later_replaces_nothing_in_memory_and_in_the_table() -> None:
+    _, here, there = two()
+
+    async def late() -> bytes | AsyncGenerator[bytes, None]:
+        first = asyncio.create_task(here.asks(origin=Origin(ok(b"old"), takes_s=10.0)))
+        await asyncio.sleep(0.1)
+        await here.asks(PATH, ("cache-control", "no-cache"), origin=Origin(ok(b"new")))
+        await first
+        return (await here.asks()).body
+
+    assert drive(late(), here.clock) == b"new"
+    assert there.ask().body == b"new"
+
+
+def test_what_the_table_said_late_is_not_put_over_what_came_meanwhile() -> None:
+    table, here, there = two()
+    here.ask()
+    wanted, look = a_wanted(), table.look
+    early = look(wanted.key.place, wanted.key.gone, now=NOW)
+
+    async def late() -> bytes | AsyncGenerator[bytes, None]:
+        table.slow_s, table.look = 0.2, lambda *_, **__: early  # type: ignore[method-assign]
+        looking = asyncio.create_task(there.asks())
+        await asyncio.sleep(0.1)
+        table.slow_s, table.look = 0.0, look  # type: ignore[method-assign]
+        await there.asks(PATH, ("cache-control", "no-cache"), origin=Origin(ok(b"new")))
+        await looking
+        return (await there.asks()).body
+
+    assert drive(late(), here.clock) == b"new"
+
+
+# ------------------------------------------------------------------------------------- where the table is no help
 
 
 def test_a_change_that_the_table_was_not_told_of_it_is_told_when_it_answers_again() -> None:

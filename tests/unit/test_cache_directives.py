@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatehouse.caching.directives import FORBIDDING, MOST_S, NOTHING, delta_seconds, directives, parse
+from gatehouse.caching.directives import FORBIDDING, MOST_BYTES, MOST_S, NOTHING, delta_seconds, directives, parse
 from gatehouse.headers import Headers
+from tests.unit.caching_fakes import Origin, Process
 
 TOKEN = st.text("abcXYZ019-_.!#$%&'*+^`|~", min_size=1, max_size=8)
 SPACE = st.text(" \t", max_size=2)
@@ -133,6 +134,34 @@ def test_lines_are_read_as_one(members: list[str]) -> None:
 
 def test_without_the_field_nothing_is_said() -> None:
     assert directives(Headers((("x-cache-control", "no-store"),))) is NOTHING
+
+
+@pytest.mark.parametrize(("size", "readable"), [(MOST_BYTES, True), (MOST_BYTES + 1, False), (32 * 1024, False)])
+@pytest.mark.parametrize("lines", [1, 2])
+def test_more_than_a_kilobyte_is_not_read_and_forbids(size: int, readable: bool, lines: int) -> None:
+    ends = ", max-age=5"
+    text = "x" * (size - len(ends)) + ends
+    values = (text,) if lines == 1 else (text[:10], text[12:])
+    said = directives(Headers(tuple(("cache-control", value) for value in values)))
+    assert ("no-store" in said, "no-cache" in said) == (not readable, not readable)
+    assert (said.seconds("max-age") == 5) is readable
+
+
+def test_what_is_remembered_of_what_was_read_has_bounds_in_bytes() -> None:
+    parse.cache_clear()
+    for number in range(20):
+        directives(Headers((("cache-control", f"a{number}=" + "x" * MOST_BYTES),)))
+    assert parse.cache_info().currsize == 0
+    most = parse.cache_info().maxsize
+    assert most
+    assert most * MOST_BYTES <= 1024 * 1024
+
+
+def test_an_answer_with_a_field_that_long_is_not_kept_and_takes_no_time() -> None:
+    here = Process(origin=Origin(always=(("cache-control", "public, " + 'a="\\x", ' * 4096),)))
+    started = time.process_time()
+    assert [here.ask().body for _ in range(20)] == [str(number).encode() for number in range(1, 21)]
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize(

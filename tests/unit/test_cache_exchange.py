@@ -8,14 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from gatehouse.caching.collecting import MOST_BODY_BYTES, collected, discard
+from gatehouse.caching.collecting import MOST_BODY_BYTES, PATIENCE_S, collected, discard
 from gatehouse.caching.freshness import Keeping
+from gatehouse.caching.http_dates import written
 from gatehouse.caching.turns import WAIT_S
 from gatehouse.call import Reply
 from gatehouse.errors import NotCachedError, UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import Headers, Pair
 from tests.unit.caching_fakes import PATH, RULES, FakeTable, Origin, Process, Stream, drive, said, whole
-from tests.unit.fakes import FakeClock, ok, run
+from tests.unit.fakes import NOW, FakeClock, ok, run
 
 WHILE = replace(RULES, keeping=Keeping(ttl_s=60, stale_while_revalidate_s=30))
 IF_ERROR = replace(RULES, keeping=Keeping(ttl_s=60, stale_if_error_s=30))
@@ -190,7 +191,7 @@ def test_once_that_time_is_over_everybody_waits(freezes: bool) -> None:
 # ------------------------------------------------------------------------------------------------------------- streams
 
 
-def a_stream(*chunks: bytes | Exception, **fields: str) -> tuple[Stream, Reply]:
+def a_stream(*chunks: bytes | float | Exception, **fields: str) -> tuple[Stream, Reply]:
     stream = Stream(*chunks)
     headers = Headers(tuple((name.replace("_", "-"), value) for name, value in fields.items()))
     return stream, Reply(status=200, headers=headers, body=stream.body)
@@ -207,7 +208,8 @@ def test_a_stream_that_may_be_kept_is_kept_whole() -> None:
 def test_one_that_is_too_large_is_passed_on_whole_from_its_beginning(most: int, kept: bool) -> None:
     async def both() -> None:
         stream, reply = a_stream(b"a", b"b", b"c", b"d", b"", b"e")
-        got = await collected(reply, most)
+        got, why = await collected(reply, most)
+        assert why == ("" if kept else "too-large")
         assert isinstance(got.body, bytes) is kept
         assert (await whole(got)).body == b"abcde"
         assert stream.closed
@@ -218,10 +220,104 @@ def test_one_that_is_too_large_is_passed_on_whole_from_its_beginning(most: int, 
 def test_one_that_is_too_large_is_closed_also_if_nobody_reads_it() -> None:
     async def close() -> None:
         stream, reply = a_stream(b"ab", b"cd", b"ef")
-        await discard(await collected(reply, 3))
+        await discard((await collected(reply, 3))[0])
         assert stream.closed
 
     run(close())
+
+
+SLOW = [
+    (b"first", 20.0, b"second"),
+    (20.0, b"first", b"second"),
+    (b"fi", 0.4, b"rst", 0.4, b"sec", 0.4, b"o", 20.0, b"nd"),
+    (b"first", b"second", 20.0),
+]
+
+
+@pytest.mark.parametrize("chunks", SLOW)
+def test_a_stream_that_takes_its_time_is_passed_on_after_a_second_whole_and_is_not_kept(
+    chunks: tuple[bytes | float, ...],
+) -> None:
+    stream, reply = a_stream(*chunks, content_type="application/stream+json")
+    here = Process(origin=Origin(reply))
+
+    async def head() -> Reply:
+        began = here.clock.now
+        begun = await here.hears()
+        assert here.clock.now - began == pytest.approx(PATIENCE_S, abs=0.01)
+        got = await whole(begun)
+        assert got.body == b"firstsecond"
+        assert here.clock.now - began == pytest.approx(sum(x for x in chunks if isinstance(x, float)), abs=0.01)
+        return got
+
+    assert said(drive(head(), here.clock)) == "fwd=uri-miss; fwd-status=200; detail=stream"
+    assert stream.closed
+    assert here.ask().body == b"2"
+
+
+@pytest.mark.parametrize(("takes_s", "kept"), [(PATIENCE_S - 0.01, True), (PATIENCE_S + 0.01, False)])
+def test_one_that_takes_less_than_a_second_is_kept(takes_s: float, kept: bool) -> None:
+    _, reply = a_stream(b"a", takes_s / 2, b"b", takes_s / 2)
+    here = Process(origin=Origin(reply))
+    assert here.ask().body == b"ab"
+    assert here.ask().body == (b"ab" if kept else b"2")
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+@pytest.mark.parametrize("chunks", [*SLOW, (b"first", 1.5, OSError())])
+def test_a_slow_stream_is_let_go_of_when_its_client_hangs_up(
+    reads: int, chunks: tuple[bytes | float | Exception, ...]
+) -> None:
+    stream, reply = a_stream(*chunks)
+    here = Process(origin=Origin(reply))
+
+    async def hang_up() -> None:
+        begun = await here.hears()
+        assert not isinstance(begun.body, bytes)
+        for _ in range(reads):
+            await anext(begun.body)
+        await asyncio.sleep(1.0)
+        await begun.body.aclose()
+        assert stream.closed
+
+    drive(hang_up(), here.clock)
+
+
+def test_a_slow_stream_that_breaks_off_later_breaks_off() -> None:
+    _, reply = a_stream(b"first", 20.0, UpstreamUnreachableError())
+    here = Process(origin=Origin(reply))
+    with pytest.raises(UpstreamUnreachableError):
+        here.ask()
+    assert here.ask().body == b"2"
+
+
+def test_what_is_collected_for_a_client_that_hangs_up_is_let_go_of() -> None:
+    stream, reply = a_stream(b"a", 20.0, b"b")
+    here = Process(origin=Origin(reply))
+
+    async def hang_up() -> None:
+        asked = asyncio.create_task(here.asks())
+        await asyncio.sleep(0.5)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert stream.closed
+
+    drive(hang_up(), here.clock)
+
+
+@pytest.mark.parametrize("error", [OSError(), UpstreamUnreachableError()])
+def test_what_is_kept_stands_in_for_one_that_breaks_off_while_it_is_collected(error: Exception) -> None:
+    _, broken = a_stream(b"a", error)
+    _, late = a_stream(b"a", error)
+    here = Process(origin=Origin(ok(b"kept"), broken, late))
+    here.ask(rules=IF_ERROR)
+    here.passes(61.0)
+    reply = here.ask(rules=IF_ERROR)
+    assert (reply.body, said(reply)) == (b"kept", "fwd=stale; fwd-status=200; ttl=-1; detail=stale-if-error")
+    here.passes(30.0)
+    with pytest.raises(UpstreamUnreachableError):
+        here.ask(rules=IF_ERROR)
 
 
 @pytest.mark.parametrize("size", [MOST_BODY_BYTES, MOST_BODY_BYTES + 1])
@@ -333,6 +429,39 @@ def test_a_304_without_a_date_is_of_now(method: str) -> None:
     assert (reply.body, reply.headers.get("age"), said(reply)) == (b"one", "59", "hit; ttl=1; detail=memory")
 
 
+SINCE = written(NOW - 1000)
+
+
+@pytest.mark.parametrize(
+    ("head", "fresh", "left"),
+    [
+        ((), False, b"one"),
+        ((("content-type", "text/plain"), ("content-length", "3")), False, b"one"),
+        ((TAG,), True, b"one"),
+        ((("last-modified", SINCE),), True, b"one"),
+        ((TAG, ("content-length", "3")), True, b"one"),
+        ((("etag", '"2"'),), False, b"down"),
+        ((TAG, ("content-length", "4")), False, b"down"),
+        ((("last-modified", written(NOW)),), False, b"down"),
+        ((("content-length", "4"),), False, b"down"),
+    ],
+)
+def test_an_answer_to_head_freshens_only_with_a_validator_and_ends_only_what_is_another(
+    head: tuple[Pair, ...], fresh: bool, left: bytes
+) -> None:
+    table = FakeTable()
+    origin = Origin(ok(b"one", TAG, ("last-modified", SINCE)), Reply(status=200, headers=Headers(head), body=b""))
+    here = Process(table=table, origin=origin)
+    here.ask(rules=IF_ERROR)
+    here.passes(61.0)
+    here.ask(method="HEAD", rules=IF_ERROR)
+    origin.answers = [ok(b"down", status=503)] * 2
+    other = Process(here.clock, table, origin=origin)
+    for process in (here, other):
+        reply = process.ask(rules=IF_ERROR)
+        assert (reply.body, said(reply).startswith("hit")) == (left, fresh)
+
+
 def test_an_answer_to_head_that_says_otherwise_ends_what_is_kept() -> None:
     here = Process(origin=Origin(ok(b"one", TAG), ok(b"", ("etag", '"2"'))))
     here.ask()
@@ -359,8 +488,8 @@ def test_an_answer_to_head_that_says_nothing_leaves_what_is_kept(answer: Reply) 
         (ok(b"new", status=410), b"3"),
         (ok(b"new", status=500), b"one"),
         (ok(b"new", status=503), b"one"),
-        (ok(b"new", status=401), b"one"),
-        (ok(b"new", status=403), b"one"),
+        (ok(b"new", status=401), b"3"),
+        (ok(b"new", status=403), b"3"),
         (ok(b"new", status=429), b"one"),
     ],
 )

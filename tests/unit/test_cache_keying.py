@@ -13,15 +13,20 @@ from hypothesis import strategies as st
 
 from gatehouse.caching.keying import PASSING, Key, gone_key, key_of, variant_of
 from gatehouse.caching.rules import ORGANIZATION, PUBLIC, SUBJECT, CacheRules, rules_of
-from gatehouse.call import Call, Identity
+from gatehouse.call import Call, Identity, Reply
 from gatehouse.headers import Headers, Pair
 from gatehouse.paths import loosely
-from tests.unit.caching_fakes import RULES, somebody
-from tests.unit.fakes import a_call
+from gatehouse.stages.cache import cache as cache_stage
+from gatehouse.stages.forward import Target, seen, sent
+from gatehouse.templates import parse
+from tests.unit.caching_fakes import RULES, Origin, Process, somebody
+from tests.unit.fakes import a_call, ok, run
 from tests.unit.project_files import TOKENS, a_file, loaded
 
 BYS = (PUBLIC, ORGANIZATION, SUBJECT)
 HOST: Pair = ("host", "api.test")
+PUBLICLY: Pair = ("cache-control", "public")
+SHARED: Pair = ("cache-control", "s-maxage=60")
 
 
 def key(call: Call, by: str = SUBJECT, **changes: Any) -> Key:
@@ -224,6 +229,45 @@ def test_what_was_made_for_somebody_and_is_for_others_has_to_say_so(
     assert key(call, by, cookies=passes).explicitly is explicitly
 
 
+SAY_WHO = (
+    "x-api-key", "x-auth-token", "private-token", "x-session-id", "ocp-apim-subscription-key", "x-access-token",
+    "x-amz-security-token", "api_key", "apikey", "x-auth", "x.auth.token", "x-gitlab-token", "x-csrftoken", "jwt",
+    "x-tenant", "x-user", "x-account-id", "x-hub-signature", "x-session-token", "authorization",
+)  # fmt: skip
+SAY_NOTHING = (
+    "user-agent", "sec-fetch-user", "sec-fetch-site", "sec-websocket-key", "accept", "accept-language", "referer",
+    "x-request-id", "x-monkey", "x-author", "x-user-id", "x-forwarded-user", "keep-alive", "if-none-match",
+)  # fmt: skip
+"""The gateway says some of them itself, and passes on none of those that came."""
+
+
+@pytest.mark.parametrize("by", BYS)
+@pytest.mark.parametrize("name", SAY_WHO)
+def test_what_looks_like_a_credential_makes_that_the_answer_is_for_others_only_if_it_says_so(
+    name: str, by: str
+) -> None:
+    anybody, somebodys = key(a_call("/a/x", "GET", HOST), by), key(a_call("/a/x", "GET", HOST, (name, "s3cret")), by)
+    assert (anybody.explicitly, somebodys.explicitly) == (False, True)
+    assert somebodys.place != anybody.place
+
+
+@pytest.mark.parametrize("by", BYS)
+@pytest.mark.parametrize("name", SAY_NOTHING)
+def test_what_every_browser_says_or_stays_at_the_gateway_does_not(name: str, by: str) -> None:
+    assert key(a_call("/a/x", "GET", HOST, (name, "x")), by) == key(a_call("/a/x", "GET", HOST), by)
+
+
+@pytest.mark.parametrize("name", SAY_WHO)
+@pytest.mark.parametrize(
+    ("says", "kept"), [((), False), ((("cache-control", "max-age=60"),), False), ((PUBLICLY,), True), ((SHARED,), True)]
+)
+def test_so_nobody_gets_what_was_made_for_such_a_credential(name: str, says: tuple[Pair, ...], kept: bool) -> None:
+    here = Process(origin=Origin(ok(b"for ada", *says), ok(b"for nobody", *says), ok(b"for eve", *says)))
+    assert here.ask("/a/x", (name, "ada")).body == b"for ada"
+    assert here.ask("/a/x").body == b"for nobody"
+    assert here.ask("/a/x", (name, "eve")).body == (b"for ada" if kept else b"for eve")
+
+
 def test_who_sends_cookies_does_not_get_what_was_made_for_nobody() -> None:
     assert place(PUBLIC, None, COOKIE, cookies=True) != place(PUBLIC, None, cookies=True)
     assert place(PUBLIC, None, COOKIE, cookies=True) == place(PUBLIC, None, ("cookie", "b=2"), cookies=True)
@@ -234,6 +278,16 @@ def test_cookies_make_the_answer_to_a_member_his_own() -> None:
     assert place(ORGANIZATION, one, cookies=True) == place(ORGANIZATION, other, cookies=True)
     assert place(ORGANIZATION, one, COOKIE, cookies=True) != place(ORGANIZATION, other, COOKIE, cookies=True)
     assert place(ORGANIZATION, one, COOKIE, cookies=True) != place(ORGANIZATION, one, cookies=True)
+
+
+def test_other_cookies_of_the_same_caller_are_another_request() -> None:
+    ada, other = somebody("ada", "o1"), ("cookie", "b=2")
+    for by in (SUBJECT, ORGANIZATION):
+        assert place(by, ada, COOKIE, cookies=True) == place(by, ada, COOKIE, cookies=True)
+        assert place(by, ada, COOKIE, cookies=True) != place(by, ada, other, cookies=True)
+        assert place(by, ada, COOKIE, cookies=True) != place(by, ada, COOKIE, other, cookies=True)
+        assert place(by, ada, COOKIE, cookies=False) == place(by, ada, other, cookies=False)
+    assert place(SUBJECT, ada, COOKIE, cookies=True) != place(SUBJECT, ada, cookies=True)
 
 
 @pytest.mark.parametrize(("by", "organization"), [(PUBLIC, ""), (ORGANIZATION, "o1"), (SUBJECT, "o1")])
@@ -284,6 +338,8 @@ def test_two_requests_select_one_variant_only_if_they_say_the_same(name: str, on
     def meaning(lines: list[str]) -> object:
         if name == "x-a":
             return ", ".join(line.strip() for line in lines) if lines else None
+        if not lines:
+            return None
         return [part.strip() for line in lines for part in line.split(",") if part.strip()]
 
     def selected(lines: list[str]) -> str:
@@ -315,6 +371,29 @@ def test_what_says_something_else_selects_another_variant(one: tuple[Pair, ...],
     names = ("accept", "x-a")
     assert variant(names, *one) != variant(names, *other)
     assert variant(names, *one) == variant(names, *one, ("x-b", "not named"))
+
+
+@pytest.mark.parametrize("name", ["accept-encoding", "accept", "accept-language", "x-a"])
+def test_a_field_that_says_nothing_is_not_one_that_is_missing(name: str) -> None:
+    missing, empty = variant((name,)), variant((name,), (name, ""))
+    assert missing != empty == variant((name,), (name, "  "))
+
+
+def test_what_a_field_holds_of_the_caller_counts_also_beside_a_secret() -> None:
+    parts = {"key": "${secret:K}", "user": "${identity.user}"}
+    target = Target(route="r", address="http://up", stripped=0, timeout_s=5.0, set_headers=(("x-who", parse(parts)),))
+    here = Process()
+
+    async def upstream(call: Call) -> Reply:
+        return ok(dict(sent(target, call, {"K": "s3cret"}))["x-who"].encode(), ("vary", "X-Who"))
+
+    stage = cache_stage(replace(RULES, by=ORGANIZATION), here.cache, lambda call: seen(target, call))
+    for name in ("ada", "eve", "ada"):
+        reply = run(stage(a_call("/a/x", identity=somebody(name, "o1", user=name)), upstream))
+        assert isinstance(reply.body, bytes)
+        assert f'"user":"{name}"'.encode() in reply.body.replace(b" ", b"")
+    assert "hit" in reply.headers.get("cache-status")
+    assert "s3cret" not in str(seen(target, a_call(identity=somebody())))
 
 
 def test_where_vary_names_nothing_there_is_one_variant() -> None:

@@ -69,7 +69,7 @@ def test_what_is_asked_for_before_a_change_is_gone_and_what_is_asked_for_after_i
     known = Known()
     before = known.marks.moment()
     known.wall.now += step
-    known.marks.change(KEY.gone, known.marks.moment())
+    known.marks.change("p", KEY.gone, known.marks.moment())
     known.wall.now += step
     after = known.marks.moment()
     assert not known.stands(before)
@@ -83,13 +83,13 @@ def test_what_is_asked_for_before_a_change_is_gone_and_what_is_asked_for_after_i
 def test_a_change_is_one_of_what_was_asked_for_before(asked_at: float, stands: bool) -> None:
     known = Known()
     assert known.stands(asked_at)
-    known.marks.change(KEY.gone, 100.0)
+    known.marks.change("p", KEY.gone, 100.0)
     assert known.stands(asked_at) is stands
 
 
 def test_a_change_of_another_path_is_none() -> None:
     known = Known()
-    known.marks.change(OTHER.gone, 100.0)
+    known.marks.change("p", OTHER.gone, 100.0)
     assert known.stands(1.0)
 
 
@@ -97,35 +97,44 @@ def test_a_change_of_another_path_is_none() -> None:
 def test_only_the_last_change_counts_in_whatever_order_they_are_heard_of(moments: list[float], asked_at: float) -> None:
     known = Known()
     for moment in moments:
-        known.marks.change(KEY.gone, moment)
+        known.marks.change("p", KEY.gone, moment)
     assert known.stands(asked_at) is (asked_at >= max(moments))
 
 
 def test_never_is_no_change_and_takes_no_room() -> None:
     known = Known()
-    known.marks.change(KEY.gone, 0.0)
+    known.marks.change("p", KEY.gone, 0.0)
     assert known.stands(0.0)
-    assert not known.marks._gone
+    assert not known.marks._changed["p"]._gone
 
 
 def forget(known: Known, last: float) -> None:
     """Have so many other paths changed at *last* that every one before is forgotten."""
     for number in range(MOST_PATHS):
-        known.marks.change(f"path {number}", last)
+        known.marks.change("p", f"path {number}", last)
 
 
 def test_what_is_forgotten_counts_as_changed_until_then() -> None:
     known = Known()
-    known.marks.change(KEY.gone, 100.0)
+    known.marks.change("p", KEY.gone, 100.0)
     forget(known, 50.0)
-    assert len(known.marks._gone) == MOST_PATHS
+    assert len(known.marks._changed["p"]._gone) == MOST_PATHS
     assert not known.stands(99.9)
     assert known.stands(100.0)
 
 
+def test_what_is_forgotten_of_one_project_says_nothing_of_another() -> None:
+    known = Known()
+    for number in range(5000):
+        known.marks.change("another", f"path {number}", 200.0 + number)
+    known.marks.change("another", KEY.gone, 9000.0)
+    assert known.stands(1.0)
+    assert not known.marks.stands(a_stored(asked_at=200.0), replace(RULES, project="another"), OTHER)
+
+
 def test_so_does_every_path_of_which_nothing_is_known() -> None:
     known = Known()
-    known.marks.change(OTHER.gone, 100.0)
+    known.marks.change("p", OTHER.gone, 100.0)
     assert known.stands(99.9)
     forget(known, 200.0)
     assert not known.stands(99.9)
@@ -134,11 +143,11 @@ def test_so_does_every_path_of_which_nothing_is_known() -> None:
 
 def test_an_earlier_change_of_a_forgotten_path_takes_nothing_back() -> None:
     known = Known()
-    known.marks.change(KEY.gone, 100.0)
+    known.marks.change("p", KEY.gone, 100.0)
     forget(known, 200.0)
-    known.marks.change(KEY.gone, 50.0)  # as the table has it, which was not told of the later one
+    known.marks.change("p", KEY.gone, 50.0)  # as the table has it, which was not told of the later one
     assert not known.stands(70.0)
-    known.marks.change(KEY.gone, 150.0)
+    known.marks.change("p", KEY.gone, 150.0)
     assert not known.stands(149.0)
     assert known.stands(150.0)
 
@@ -146,12 +155,12 @@ def test_an_earlier_change_of_a_forgotten_path_takes_nothing_back() -> None:
 def test_what_was_changed_last_is_remembered_longest() -> None:
     known = Known()
     for moment in (1.0, 2.0):
-        known.marks.change(KEY.gone if moment == 1.0 else OTHER.gone, moment)
-    known.marks.change(KEY.gone, 3.0)
+        known.marks.change("p", KEY.gone if moment == 1.0 else OTHER.gone, moment)
+    known.marks.change("p", KEY.gone, 3.0)
     for number in range(MOST_PATHS - 1):
-        known.marks.change(f"path {number}", 4.0)
-    assert KEY.gone in known.marks._gone
-    assert OTHER.gone not in known.marks._gone
+        known.marks.change("p", f"path {number}", 4.0)
+    assert KEY.gone in known.marks._changed["p"]._gone
+    assert OTHER.gone not in known.marks._changed["p"]._gone
 
 
 # ------------------------------------------------------------------------------------------------------------- purges

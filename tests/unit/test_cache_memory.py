@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gatehouse.caching.memory import Held, Memory
-from gatehouse.caching.stored import OVERHEAD_BYTES, Stored
+from gatehouse.caching.stored import FIELD_BYTES, OVERHEAD_BYTES, Stored
 from gatehouse.clock import Instant
+from gatehouse.headers import Headers
 from tests.unit.caching_fakes import a_stored
+from tests.unit.fakes import NOW
 
 MOST = 8 * 1024
+EMPTY_BYTES = a_stored(b"").size_bytes
 THEN = Instant(0.0, 0.0)
 PLACES = st.sampled_from(["p1", "p2", "p3"])
 NAMES = st.sampled_from([(), ("accept",), ("accept", "x-a")])
@@ -24,10 +28,10 @@ def held(stored: Stored) -> Held:
     return Held(stored, THEN, THEN)
 
 
-def an_answer(variant: str = "", names: tuple[str, ...] = (), size: int = 100) -> Held:
-    return held(
-        a_stored(b"x" * (size - OVERHEAD_BYTES) if size > OVERHEAD_BYTES else b"", names=names, variant=variant)
-    )
+def an_answer(variant: str = "", names: tuple[str, ...] = (), size: int = 100, asked_s: int = 0) -> Held:
+    """Return an answer that takes *size* bytes, if it can, and was asked for *asked_s* after NOW."""
+    body = b"x" * max(0, size - EMPTY_BYTES)
+    return held(a_stored(body, names=names, variant=variant, asked_at=float(NOW + asked_s)))
 
 
 def selecting(variant: str) -> Callable[[tuple[str, ...]], str]:
@@ -44,14 +48,17 @@ class AsModelled(RuleBasedStateMachine):
         self.model: list[tuple[str, Held]] = []
         """What was used longest ago comes first."""
 
-    @rule(place=PLACES, names=NAMES, value=VALUES, size=st.integers(0, MOST + 1000))
-    def keep(self, place: str, names: tuple[str, ...], value: str, size: int) -> None:
-        new = an_answer(value if names else "", names, size)
+    @rule(place=PLACES, names=NAMES, value=VALUES, size=st.integers(0, MOST + 1000), asked_s=st.integers(0, 3))
+    def keep(self, place: str, names: tuple[str, ...], value: str, size: int, asked_s: int) -> None:
+        new = an_answer(value if names else "", names, size, asked_s)
         replaced = [
             (at, old)
             for at, old in self.model
             if at == place and (old.stored.names != names or old.stored.variant == new.stored.variant)
         ]
+        if any(old.stored.asked_at > new.stored.asked_at for _, old in replaced):
+            assert not self.memory.keep(place, new)
+            return
         self.model = [entry for entry in self.model if entry not in replaced]
         small_enough = new.stored.size_bytes <= MOST
         if small_enough:
@@ -111,7 +118,8 @@ def test_one_that_is_too_large_replaces_what_was_there_and_nothing_else() -> Non
 
 
 def test_fields_count_too() -> None:
-    assert a_stored(b"12", ("name", "value"), ("n", "")).size_bytes == OVERHEAD_BYTES + 2 + 9 + 1
+    fields = (("name", "value"), ("n", ""))
+    assert a_stored(b"12", headers=Headers(fields)).size_bytes == OVERHEAD_BYTES + 2 + 9 + 1 + 2 * FIELD_BYTES
 
 
 def test_variants_live_beside_each_other_until_the_answers_vary_by_something_else() -> None:
@@ -127,6 +135,26 @@ def test_variants_live_beside_each_other_until_the_answers_vary_by_something_els
     memory.keep("p", an_answer("1", ("x-a",)))
     assert memory.names("p") == ("x-a",)
     assert memory.find("p", selecting("2")) is None
+
+
+@pytest.mark.parametrize("names", [("accept",), ("x-a",), ()])
+@pytest.mark.parametrize(("asked_s", "kept"), [(-1, False), (0, True), (1, True)])
+def test_what_was_asked_for_earlier_and_comes_later_replaces_nothing(
+    names: tuple[str, ...], asked_s: int, kept: bool
+) -> None:
+    memory, there = Memory(MOST), an_answer("1", ("accept",))
+    late = an_answer("1" if names else "", names, asked_s=asked_s)
+    memory.keep("p", there)
+    assert memory.keep("p", late) is kept
+    assert memory.find("p", selecting("1")) is (late if kept else there)
+
+
+def test_an_earlier_answer_of_another_variant_is_kept_beside_it() -> None:
+    memory = Memory(MOST)
+    memory.keep("p", an_answer("1", ("accept",)))
+    assert memory.keep("p", an_answer("2", ("accept",), asked_s=-1))
+    assert memory.find("p", selecting("1"))
+    assert memory.find("p", selecting("2"))
 
 
 def test_only_what_is_still_there_is_confirmed() -> None:

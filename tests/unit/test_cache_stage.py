@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gatehouse.build import gateway
+from gatehouse.caching.http_dates import written
+from gatehouse.caching.validators import CONDITIONS
 from gatehouse.call import Reply
 from gatehouse.errors import (
+    ForbiddenError,
+    NotFoundError,
     PayloadTooLargeError,
     ResponseTooLargeError,
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
 from gatehouse.headers import Pair
+from gatehouse.hygiene import spelling
 from gatehouse.projects import Projects
-from tests.unit.caching_fakes import PATH, RULES, FakeTable, Origin, Process, Stream, said
-from tests.unit.fakes import FakeBody, FakeKit, FakeUpstream, a_call, ok, run
+from tests.unit.caching_fakes import PATH, RULES, FakeTable, Origin, Process, Stream, drive, said
+from tests.unit.fakes import NOW, FakeBody, FakeKit, FakeUpstream, a_call, ok, run
 from tests.unit.project_files import TOKENS, a_file, loaded
 
 HOST: Pair = ("host", "Api.Test")
@@ -42,6 +49,31 @@ def test_what_only_the_upstream_can_judge_passes_by(name: str, method: str) -> N
     assert here.origin.asked[1].headers.get(name) == "x"
     assert here.notes == {"cache": "bypass"}
     assert here.ask().body == b"1"
+
+
+@pytest.mark.parametrize(
+    "name", ["If_Range", "if.range", "RANGE", "If_Match", "if_unmodified_since", "If.Unmodified-Since"]
+)
+def test_so_it_does_in_any_spelling(name: str) -> None:
+    here = Process(origin=Origin(ok(b"1"), ok(b"part", status=206), ok(b"whole")))
+    here.ask()
+    for body in (b"part", b"whole"):
+        assert here.ask(PATH, (name, "x")).body == body
+    assert here.ask().body == b"1"
+
+
+@pytest.mark.parametrize(
+    "name", ["If_None_Match", "if.none.match", "IF-NONE_MATCH", "If_Modified_Since", "if.modified-since"]
+)
+@pytest.mark.parametrize("kept", [(("etag", '"1"'), ("last-modified", written(NOW - 9))), ()])
+def test_a_condition_in_another_spelling_reaches_no_upstream_beside_ours(name: str, kept: tuple[Pair, ...]) -> None:
+    here = Process(origin=Origin(always=kept))
+    for _ in range(2):
+        assert here.ask(PATH, (name, "anything")).status == 200
+        here.passes(61.0)
+    asked = [[pair for pair in call.headers if spelling(pair[0]) in CONDITIONS] for call in here.origin.asked]
+    ours = [("if-none-match", '"1"'), ("if-modified-since", written(NOW - 9))]
+    assert asked == [[], ours if kept else []]
 
 
 def test_a_get_with_a_body_passes_by_and_the_upstream_gets_it() -> None:
@@ -130,6 +162,65 @@ def test_where_nobody_knows_whether_it_was_changed_it_is_forgotten(error: Except
     with pytest.raises(type(error)):
         here.ask(method="POST")
     assert here.ask().body == (b"3" if forgets else b"1")
+
+
+@pytest.mark.parametrize("error", [ForbiddenError(), NotFoundError(), PayloadTooLargeError()])
+def test_what_never_left_has_changed_nothing_and_is_noted_nowhere(error: Exception) -> None:
+    table = FakeTable()
+    here = Process(table=table, origin=Origin(ok(b"1"), error))
+    here.ask()
+    with pytest.raises(type(error)):
+        here.ask(method="POST")
+    assert here.ask().body == b"1"
+    assert not table.gone
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS"])
+def test_a_change_whose_client_hangs_up_is_noted_all_the_same(method: str) -> None:
+    table = FakeTable()
+    here = Process(table=table)
+
+    async def hang_up() -> bytes | AsyncGenerator[bytes, None]:
+        await here.asks()
+        here.origin.takes_s = 5.0
+        change = asyncio.create_task(here.asks(method=method))
+        await asyncio.sleep(1.0)
+        change.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await change
+        here.origin.takes_s = 0.0
+        return (await here.asks()).body
+
+    assert drive(hang_up(), here.clock) == (b"3" if method == "POST" else b"1")
+    assert len(table.gone) == (1 if method == "POST" else 0)
+
+
+def test_a_change_is_noted_also_if_its_client_hangs_up_twice() -> None:
+    table = FakeTable()
+    here = Process(table=table, origin=Origin(takes_s=5.0))
+    table.slow_s = 0.2
+
+    async def hang_up() -> None:
+        change = asyncio.create_task(here.asks(method="POST"))
+        await asyncio.sleep(1.0)
+        change.cancel()
+        await asyncio.sleep(0.1)
+        change.cancel()
+        await asyncio.gather(change, return_exceptions=True)
+        await asyncio.sleep(1.0)
+
+    table.error = OSError()
+    drive(hang_up(), here.clock)
+    assert here.shared
+    assert len(here.shared._owed) == 1  # somebody was there to see that the table did not take it
+
+
+def test_a_mistake_of_ours_counts_as_a_change() -> None:
+    here = Process(origin=Origin(ok(b"1"), KeyError()))
+    here.ask()
+    with pytest.raises(KeyError):
+        here.ask(method="POST")
+    assert here.ask().body == b"3"
 
 
 def test_a_safe_method_that_fails_has_changed_nothing() -> None:

@@ -212,7 +212,7 @@ def test_a_turn_of_a_loop_that_is_gone_holds_up_nobody() -> None:
         return here.turns.begin("t")
 
     async def wait() -> bool:
-        return await here.turns.outcome("t")
+        return await here.turns.outcome("t", WAIT_S)
 
     assert drive(begin(), here.clock)
     assert drive(wait(), here.clock) is False
@@ -225,8 +225,8 @@ def test_a_process_that_shares_nothing_needs_no_lease() -> None:
 
     async def alone() -> bool | None:
         found = await here.answers.find(a_wanted(), Budget())
-        await here.turns.release(a_wanted().key, Budget(), done=True)
-        assert await here.turns.awaited(a_wanted(), found) is None
+        await here.turns.release(a_wanted().key, done=True)
+        assert await here.turns.awaited(a_wanted(), found, WAIT_S) is None
         return await here.turns.claim(a_wanted().key, found, Budget())
 
     assert drive(alone(), here.clock) is None
@@ -319,6 +319,49 @@ def test_a_process_that_died_holds_up_the_others_for_a_while_and_not_for_ever(pa
     assert other.clock.now - before == pytest.approx(waits_s, abs=0.3)
 
 
+@pytest.mark.parametrize("slow_s", [0.01, 0.06, 0.09, 0.15, 0.25])
+@pytest.mark.parametrize("within_s", [0.0, 0.049, 0.1, 0.3, 1.0, WAIT_S])
+def test_nobody_waits_for_another_process_longer_than_was_said_however_slow_the_table_is(
+    within_s: float, slow_s: float
+) -> None:
+    several = Several()
+    one, other = several.processes
+
+    async def wait() -> float:
+        found = await other.answers.find(a_wanted(), Budget())
+        assert await one.turns.claim(a_wanted().key, found, Budget())
+        several.table.slow_s = slow_s
+        before = several.clock.now
+        assert await other.turns.awaited(a_wanted(), found, within_s) is None
+        return several.clock.now - before
+
+    assert drive(wait(), several.clock) <= within_s + 1e-6
+
+
+@pytest.mark.parametrize(("left_s", "waits_s"), [(0.9, 0.3), (3.0, 1.0), (9.0, WAIT_S), (60.0, WAIT_S), (-1.0, 0.0)])
+@pytest.mark.parametrize("who", ["this process", "another"])
+def test_with_a_deadline_nobody_waits_longer_than_a_third_of_what_is_left(
+    left_s: float, waits_s: float, who: str
+) -> None:
+    several = Several(takes_s=100.0)
+    first, other = several.processes
+    first = other if who == "this process" else first
+    several.table.slow_s = 0.001
+
+    async def late() -> float:
+        asyncio.get_running_loop().call_later(0.05, setattr, several.origin, "takes_s", 0.0)
+        task = asyncio.create_task(first.asks())
+        await asyncio.sleep(0.1)
+        began = several.clock.now
+        assert (await other.asks(PATH, deadline=began + left_s)).body == b"2"
+        waited_s = several.clock.now - began
+        task.cancel()
+        return waited_s
+
+    assert drive(late(), several.clock) == pytest.approx(waits_s, abs=0.3 if who == "another" else 0.02)
+    assert several.origin.count == 2
+
+
 def test_if_the_answer_is_another_variant_the_others_go_through() -> None:
     several = Several(takes_s=1.0, always=(("vary", "accept"),))
     one, other = several.processes
@@ -381,7 +424,7 @@ def test_who_asked_when_it_was_just_there_finds_it_instead_of_asking() -> None:
         found = await other.answers.find(a_wanted(), Budget())
         await one.asks()
         claimed = await other.turns.claim(a_wanted().key, found, Budget())
-        held = await other.turns.awaited(a_wanted(), found)
+        held = await other.turns.awaited(a_wanted(), found, WAIT_S)
         return claimed, held.stored.body if held else b""
 
     assert drive(late(), several.clock) == (False, b"1")
@@ -400,7 +443,7 @@ def test_what_is_as_old_as_what_one_has_is_not_what_one_waits_for() -> None:
         claimed = await one.turns.claim(a_wanted().key, found, Budget())
         assert claimed
         asyncio.get_running_loop().call_later(1.0, several.table.leases.clear)
-        return await other.turns.awaited(a_wanted(), found) is None
+        return await other.turns.awaited(a_wanted(), found, WAIT_S) is None
 
     assert drive(stale(), several.clock)
     assert several.took_s == pytest.approx(62.0, abs=0.3)

@@ -108,10 +108,44 @@ def test_what_is_kept_again_takes_the_place_of_what_was(table: Table) -> None:
     assert found(table.process()) == newer
 
 
+@pytest.mark.parametrize(("later_s", "replaces"), [(-60.0, False), (-0.001, False), (0.0, True), (0.001, True)])
+def test_what_was_asked_for_earlier_and_comes_later_replaces_nothing(
+    table: Table, later_s: float, replaces: bool
+) -> None:
+    process, newer = table.process(), replace(ANSWER, body=b"late", asked_at=ANSWER.asked_at + later_s)
+    assert process.keep(PLACE, ANSWER, until=NOW + 60)
+    assert process.keep(PLACE, newer, until=NOW + 60)
+    found = process.look(PLACE, GONE, now=NOW)
+    assert found.stored
+    assert found.stored.body == (b"late" if replaces else ANSWER.body)
+
+
+def test_an_answer_that_an_older_version_kept_is_replaced(table: Table) -> None:
+    table.put(f"cache#{PLACE}", data={"B": b"old"}, expires_at={"N": str(NOW + 60)})
+    table.process().keep(PLACE, ANSWER, until=NOW + 60)
+    assert table.process().look(PLACE, GONE, now=NOW).stored == ANSWER
+
+
+def test_that_an_answer_is_over_is_kept_like_one(table: Table) -> None:
+    nothing = replace(ANSWER, headers=Headers(), body=b"", asked_at=ANSWER.asked_at + 1.0, no_cache=True)
+    table.process().keep(PLACE, ANSWER, until=NOW + 60)
+    table.process().keep(PLACE, nothing, until=NOW + 60)
+    found = table.process().look(PLACE, GONE, now=NOW)
+    assert found.stored
+    assert found.stored.is_nothing
+    assert not ANSWER.is_nothing
+
+
 def test_an_item_is_what_the_functions_policy_and_the_tables_ttl_expect(table: Table) -> None:
     table.process().keep(PLACE, ANSWER, until=NOW + 60.9)
     data = pack(ANSWER, PLACE)
-    assert table.items() == {f"cache#{PLACE}": {"data": {"B": data}, "expires_at": {"N": str(NOW + 60)}}}
+    assert table.items() == {
+        f"cache#{PLACE}": {
+            "data": {"B": data},
+            "asked_ms": {"N": str(int(ANSWER.asked_at * 1000))},
+            "expires_at": {"N": str(NOW + 60)},
+        }
+    }
 
 
 @pytest.mark.parametrize(("later_s", "there"), [(0, True), (59.999, True), (60, False), (60.9, False), (10**7, False)])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatehouse.caching.http_dates import moment, written
+from gatehouse.caching.http_dates import _read, moment, written
 
 SECONDS = st.integers(0, int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()))
 LONG_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -45,6 +45,14 @@ def test_the_three_forms_are_read(text: str) -> None:
 )  # fmt: skip
 def test_all_else_is_no_moment(text: str) -> None:
     assert moment(text) is None
+
+
+def test_what_is_longer_than_any_moment_is_none_and_is_not_remembered() -> None:
+    padded = "Sun, 06 Nov 1994 08:49:37 GMT".rjust(64)
+    assert (moment(padded), moment(f" {padded}")) == (THEN, None)
+    _read.cache_clear()
+    assert moment("Sun, 06 Nov 1994 08:49:37 GMT" + " " * 32_000) is None
+    assert _read.cache_info().currsize == 0
 
 
 @given(st.text(max_size=40))

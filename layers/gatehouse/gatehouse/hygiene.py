@@ -20,12 +20,14 @@ HOP_BY_HOP = frozenset({
 """RFC 9110 section 7.6.1, and the ones that never became part of it."""
 
 OURS_TO_SAY = frozenset({
-    "authorization", "cf-connecting-ip", "cf-connecting-ipv6", "client-ip", "content-length", "expect",
-    "fastly-client-ip", "forwarded", "host", "proxy", "true-client-ip", "x-amzn-lambda-context",
+    "authorization", "cf-aig-authorization", "cf-connecting-ip", "cf-connecting-ipv6", "client-ip", "content-length",
+    "expect",
+    "fastly-client-ip", "forwarded", "front-end-https", "host", "proxy", "true-client-ip", "x-amzn-lambda-context",
     "x-amzn-request-context", "x-client-ip", "x-cluster-client-ip", "x-forwarded", "x-host", "x-http-method",
     "x-http-method-override", "x-method-override", "x-middleware-subrequest", "x-organization-id",
     "x-original-host", "x-original-method", "x-original-uri", "x-original-url", "x-originating-ip",
-    "x-proxyuser-ip", "x-real-ip", "x-remote-addr", "x-remote-ip", "x-request-id", "x-rewrite-url", "x-user-id",
+    "x-http-path-override", "x-proxyuser-ip", "x-real-ip", "x-remote-addr", "x-remote-ip", "x-request-id",
+    "x-rewrite-url", "x-scheme", "x-script-name", "x-url-scheme", "x-user-id",
 })  # fmt: skip
 """Fields that only the gateway may tell an upstream, and credentials, which end here."""
 

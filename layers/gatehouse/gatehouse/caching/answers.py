@@ -5,10 +5,10 @@ What nobody can vouch for, because the table does not answer, is not given witho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatehouse.caching.freshness import MOST_FRESH_S, MOST_STALE_S
-from gatehouse.caching.keying import Key
+from gatehouse.caching.keying import Key, gone_key
 from gatehouse.caching.marks import LOOK_EVERY_S, Marks
 from gatehouse.caching.memory import Held, Memory, VariantOf
 from gatehouse.caching.rules import CacheRules, digest
@@ -16,6 +16,7 @@ from gatehouse.caching.sharing import Budget, Shared
 from gatehouse.caching.stored import Stored
 from gatehouse.caching.validators import has_validator
 from gatehouse.clock import Elapsed, Instant
+from gatehouse.headers import Headers
 
 SKEW_S = 1.0
 """How far the clocks of two machines may be apart: what is asked for within that time after a change is not kept."""
@@ -98,6 +99,10 @@ class Answers:
 
     async def find(self, wanted: Wanted, budget: Budget) -> Found:
         """Return what there is."""
+        found = await self._found(wanted, budget)
+        return replace(found, held=None) if found.held and found.held.stored.is_nothing else found
+
+    async def _found(self, wanted: Wanted, budget: Budget) -> Found:
         place = wanted.key.place
         held = self.here(wanted)
         if held and self._is_fresh(held) and self._is_news(held, wanted.rules):
@@ -117,7 +122,6 @@ class Answers:
         now, key = self._elapsed.now(), wanted.key
         held = Held(stored, _ago(stored.answered_at, now), _ago(stored.asked_at, now))
         if not self._marks.stands(stored, wanted.rules, key) or not self._memory.keep(key.place, held):
-            self._memory.drop(key.place)
             return False
         left_s = _kept_s(stored) - self.age_s(held)
         if self._shared and left_s > 0:
@@ -125,12 +129,22 @@ class Answers:
             await self._shared.keep(place, stored, now.wall + left_s, budget)
         return True
 
-    async def forget(self, gone: str, budget: Budget) -> None:
-        """Note that what is kept under *gone*, see `keying.gone_key`, was changed just now."""
-        at = self._marks.moment()
-        self._marks.change(gone, at)
+    async def forget(self, project: str, path: str, budget: Budget) -> None:
+        """Note that *path* of *project* was changed just now."""
+        at, gone = self._marks.moment(), gone_key(project, path)
+        self._marks.change(project, gone, at)
         if self._shared:
             await self._shared.forget(gone, at + SKEW_S, at + GONE_S, budget)
+
+    async def drop(self, held: Held, wanted: Wanted, budget: Budget) -> None:
+        """Let nobody have *held* any more: what is *wanted* is something else by now, or not for whom it was kept.
+
+        Another machine's clock may have put it ahead of ours; and a variant may be at either of its places.
+        """
+        at = max(self._marks.moment(), held.stored.asked_at)
+        nothing = replace(held.stored, headers=Headers(), body=b"", asked_at=at, no_cache=True, strict=True)
+        for apart in (False, True) if held.stored.names else (False,):
+            await self.keep(nothing, wanted, Found(apart=apart), budget)
 
     def take(self, stored: Stored, key: Key, looked: Instant) -> Held:
         """Return *stored*, for which the table was *looked* at then, as it is held in memory from now on."""
@@ -183,7 +197,8 @@ class Answers:
 
     def _is_fresh(self, held: Held) -> bool:
         """Say whether no newer one need be looked for; what has to be asked about each time is never any fresher."""
-        return held.stored.no_cache or self.age_s(held) < held.stored.lifetime_s
+        stored = held.stored
+        return not stored.is_nothing and (stored.no_cache or self.age_s(held) < stored.lifetime_s)
 
     def _is_news(self, held: Held, rules: CacheRules) -> bool:
         """Say whether what is known of *held* is good without another look at the table."""

@@ -41,12 +41,17 @@ class Directives:
 
 
 NOTHING = Directives({})
+MOST_BYTES = 1024
+UNREADABLE = Directives({"no-cache": ("",), "no-store": ("",)})
+"""What a longer field counts as: reading it costs more than it can say, and what it forbids may stand at its end."""
 
 
 def directives(headers: Headers) -> Directives:
     """Return what *headers* say in `Cache-Control`."""
-    lines = headers.get_all("cache-control")
-    return parse(", ".join(lines)) if lines else NOTHING
+    value = ", ".join(headers.get_all("cache-control"))
+    if len(value) > MOST_BYTES:
+        return UNREADABLE
+    return parse(value) if value else NOTHING
 
 
 @lru_cache(maxsize=512)

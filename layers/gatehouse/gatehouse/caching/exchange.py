@@ -14,6 +14,7 @@ from gatehouse.caching.freshness import Use, asked_for
 from gatehouse.caching.inquiry import Cache, Inquiry
 from gatehouse.caching.memory import Held
 from gatehouse.caching.sharing import Budget
+from gatehouse.caching.turns import WAIT_S
 from gatehouse.call import Call, Handler, Reply
 from gatehouse.errors import NotCachedError
 
@@ -75,9 +76,16 @@ async def _in_turn(inquiry: Inquiry, found: Found, why: str) -> Reply:
     if turns.begin(turn):
         reply = await _as_the_one(inquiry, found, why, turn, patient=True)
     else:
-        fit = await turns.outcome(turn)
+        fit = await turns.outcome(turn, _patience_s(inquiry))
         reply = _collapsed(inquiry, inquiry.cache.answers.here(inquiry.wanted), why) if fit else None
     return reply or (await fetched(inquiry, found, why))[0]
+
+
+def _patience_s(inquiry: Inquiry) -> float:
+    """Return how long to wait for another that fetches the same: never so long that no time is left to do without."""
+    if inquiry.call.deadline is None:
+        return WAIT_S
+    return max(0.0, min(WAIT_S, (inquiry.call.deadline - inquiry.cache.elapsed.monotonic()) / 3))
 
 
 def _turn(inquiry: Inquiry, found: Found) -> str:
@@ -103,13 +111,13 @@ async def _as_the_one(inquiry: Inquiry, found: Found, why: str, turn: str, *, pa
         if claimed is not False:
             reply, kept = await fetched(inquiry, found, why)
             return reply
-        held = await turns.awaited(inquiry.wanted, found) if patient else None
+        held = await turns.awaited(inquiry.wanted, found, _patience_s(inquiry)) if patient else None
         kept = held is not None
         return _collapsed(inquiry, held, why)
     finally:
         turns.end(turn, kept=kept)
         if claimed:
-            await turns.release(key, inquiry.budget, done=kept)
+            await turns.release(key, done=kept)
 
 
 async def _while_renewing(inquiry: Inquiry, found: Found, held: Held) -> Reply:

@@ -19,7 +19,8 @@ from gatehouse.headers import Headers
 
 SERVER_ERROR = 500
 ABOUT_THE_CALLER = frozenset({401, 403, 408, 429})
-GONE = (404, 410)
+ENDS_WHAT_WAS = frozenset({200, 304, 401, 403, 404, 410})
+"""Answers after which what was kept is not given any more, if they are not fit to be kept themselves."""
 
 
 async def fetched(inquiry: Inquiry, found: Found, why: str, *, as_is: bool = False) -> tuple[Reply, bool]:
@@ -44,7 +45,12 @@ async def fetched(inquiry: Inquiry, found: Found, why: str, *, as_is: bool = Fal
         if confirms(reply.headers, held.stored):
             return await _receive(inquiry, _renewed(inquiry, held, reply), begun, found, (why, NOT_MODIFIED))
         reply = await inquiry.forward(replace(call, headers=plain(call.headers)))
-    return await _receive(inquiry, reply, begun, found, (why, reply.status))
+    try:
+        return await _receive(inquiry, reply, begun, found, (why, reply.status))
+    except UpstreamUnreachableError:  # it broke off
+        if held and _may_stand_in(inquiry, found, held):
+            return _standing_in(inquiry, held, reply.status), False
+        raise
 
 
 async def headed(inquiry: Inquiry, found: Found, why: str) -> Reply:
@@ -58,12 +64,13 @@ async def headed(inquiry: Inquiry, found: Found, why: str) -> Reply:
         return reply
     kept = False
     if found.held and reply.status == OK:
-        if describes(reply.headers, found.held.stored):
+        same = describes(reply.headers, found.held.stored)
+        if same:
             now = inquiry.cache.elapsed.wall()
             _, newer, _ = await keepable(_renewed(inquiry, found.held, reply), begun, wanted, now)
             kept = newer is not None and await answers.keep(newer, wanted, found, inquiry.budget)
-        else:
-            await answers.forget(wanted.key.gone, inquiry.budget)
+        elif same is False:
+            await answers.drop(found.held, wanted, inquiry.budget)
     inquiry.call.notes["cache"] = "miss"
     return status.saying(reply, status.Forwarded(why=why, status=reply.status, stored=kept))
 
@@ -106,8 +113,8 @@ async def _noted(inquiry: Inquiry, answered: int, found: Found, *, fit: bool) ->
     """Note whether what there is now is *fit* to be kept; what was kept until now is not it any more, if it is not."""
     if fit or (answered < SERVER_ERROR and answered not in ABOUT_THE_CALLER):
         inquiry.cache.turns.note(inquiry.wanted.key, fit=fit)
-    if not fit and found.held and answered in (OK, *GONE):
-        await inquiry.cache.answers.forget(inquiry.wanted.key.gone, inquiry.budget)
+    if not fit and found.held and answered in ENDS_WHAT_WAS:
+        await inquiry.cache.answers.drop(found.held, inquiry.wanted, inquiry.budget)
 
 
 async def _receive(

@@ -22,11 +22,16 @@ _FORMS = tuple(
 _CENTURY_YEARS = 100
 _AHEAD_YEARS = 50
 _LEAP_SECOND = 60
+_LONGEST = 64
+
+
+def moment(text: str) -> float | None:
+    """Return the moment that *text* names, in seconds since the epoch; None if it is no HTTP date."""
+    return _read(text) if len(text) <= _LONGEST else None
 
 
 @lru_cache(maxsize=512)
-def moment(text: str) -> float | None:
-    """Return the moment that *text* names, in seconds since the epoch; None if it is no HTTP date."""
+def _read(text: str) -> float | None:
     for form in _FORMS:
         match = form.fullmatch(text.strip())
         if match:

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from gatehouse.caching.rules import ORGANIZATION, PUBLIC, SUBJECT, CacheRules, digest
 from gatehouse.call import Call, Identity
+from gatehouse.hygiene import barred, spelling
 from gatehouse.paths import loosely
 
 PASSING = frozenset({"auth_time", "exp", "iat", "jti", "nbf", "nonce", "sid"})
 """Claims that differ from one token of a caller to the next, and say nothing of the caller."""
+_TELLING = frozenset({
+    "account", "apikey", "auth", "authentication", "authorization", "bearer", "credential", "credentials", "customer",
+    "jwt", "key", "login", "password", "secret", "session", "sessionid", "sid", "signature", "tenant", "user", "userid",
+})  # fmt: skip
+"""What is in the names of fields that say who is calling, or that prove it."""
+_OF_EVERY_BROWSER = frozenset({"sec-fetch-user", "sec-websocket-key", "user-agent"})
 _LISTS = frozenset({"accept", "accept-charset", "accept-encoding", "accept-language"})
 
 
@@ -65,15 +73,28 @@ def _partition(rules: CacheRules, call: Call) -> tuple[tuple[Any, ...], bool]:
     callers, and everywhere for cookies that nobody here has looked at. These callers do not get what was made for
     nobody, either. Cookies that go upstream make an answer a subject's own, also under `by: organization`.
     """
-    identity, cookies = call.identity, rules.cookies and "cookie" in call.headers
+    identity, cookies = call.identity, call.headers.get_all("cookie") if rules.cookies else ()
     if identity is None:
-        # A credential that nobody here looks at does not go upstream; RFC 9111 section 3.5 counts it all the same.
-        return (("somebody",), True) if cookies or "authorization" in call.headers else (("nobody",), False)
+        return (("somebody",), True) if cookies or _says_who(call) else (("nobody",), False)
     if rules.by == PUBLIC:
         return ("somebody",), True
     if rules.by == ORGANIZATION and identity.organization and not cookies:
         return (ORGANIZATION, identity.organization), False
-    return (SUBJECT, *_subject(identity, rules.told)), False
+    return (SUBJECT, *_subject(identity, rules.told), *cookies), False
+
+
+def _says_who(call: Call) -> bool:
+    """Say whether *call* has a field that looks as if it said who is calling, to the upstream if not to us.
+
+    `Authorization` does not go upstream where nobody looks at it; RFC 9111 section 3.5 counts it all the same.
+    """
+    return any(name == "authorization" or (_tells(name) and not barred(name)) for name, _ in call.headers)
+
+
+@lru_cache(maxsize=4096)
+def _tells(name: str) -> bool:
+    known = spelling(name)
+    return known not in _OF_EVERY_BROWSER and ("token" in known or not _TELLING.isdisjoint(known.split("-")))
 
 
 def _subject(identity: Identity, told: frozenset[str]) -> tuple[Any, ...]:
@@ -101,7 +122,7 @@ def variant_of(names: tuple[str, ...], seen: Callable[[str], Iterable[str]]) -> 
 
 def _normal(name: str, values: Iterable[str]) -> str | None:
     """Return *values* of one field, however they were spread over lines; None if there is none."""
-    lines = [value.strip() for value in values]
+    lines = given = [value.strip() for value in values]
     if name in _LISTS:
         lines = [part.strip() for line in lines for part in line.split(",") if part.strip()]
-    return ", ".join(lines) if lines else None
+    return ", ".join(lines) if given else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 from gatehouse.caching.keying import Key
 from gatehouse.caching.purges import Purges
@@ -17,13 +17,31 @@ _TICK_S = 1e-6
 _NONE = Purges()
 
 
+class _Changes:
+    """When paths of one project were changed. What is forgotten of that counts as a change of all others."""
+
+    def __init__(self) -> None:
+        self._gone: OrderedDict[str, float] = OrderedDict()
+        self._before = 0.0
+
+    def at(self, gone: str) -> float:
+        return self._gone.get(gone, self._before)
+
+    def note(self, gone: str, at: float) -> None:
+        if at <= self.at(gone):  # one that was forgotten may have been the later one
+            return
+        self._gone[gone] = at
+        self._gone.move_to_end(gone)
+        while len(self._gone) > MOST_PATHS:
+            self._before = max(self._before, self._gone.popitem(last=False)[1])
+
+
 class Marks:
-    """The marks of one process. What it forgets of changed paths counts as a change of all paths."""
+    """The marks of one process."""
 
     def __init__(self, elapsed: Elapsed) -> None:
         self._elapsed = elapsed
-        self._gone: OrderedDict[str, float] = OrderedDict()
-        self._before = 0.0
+        self._changed: defaultdict[str, _Changes] = defaultdict(_Changes)
         self._purges: dict[str, tuple[Purges, Instant]] = {}
         self._last = 0.0
 
@@ -35,14 +53,9 @@ class Marks:
         self._last = max(self._elapsed.wall(), self._last + _TICK_S)
         return self._last
 
-    def change(self, gone: str, at: float) -> None:
+    def change(self, project: str, gone: str, at: float) -> None:
         """Note that the path of the key *gone* was changed *at* that many seconds since the epoch; 0 for never."""
-        if at <= self._gone.get(gone, self._before):  # one that was forgotten may have been the later one
-            return
-        self._gone[gone] = at
-        self._gone.move_to_end(gone)
-        while len(self._gone) > MOST_PATHS:
-            self._before = max(self._before, self._gone.popitem(last=False)[1])
+        self._changed[project].note(gone, at)
 
     def purge(self, project: str, purges: Purges, asked: Instant) -> None:
         """Note the *purges* of *project*, as they were when they were *asked* for, unless newer ones are known.
@@ -64,7 +77,7 @@ class Marks:
 
     def stands(self, stored: Stored, rules: CacheRules, key: Key) -> bool:
         """Say whether nothing is known to have happened to *stored* since it was asked for."""
-        if stored.asked_at < self._gone.get(key.gone, self._before):
+        if stored.asked_at < self._changed[rules.project].at(key.gone):
             return False
         purges = self._known(rules.project)
         return not purges.gone(stored.generation, route=rules.route, path=key.path, organization=key.organization)

@@ -52,9 +52,15 @@ class Memory:
         return held
 
     def keep(self, place: str, held: Held) -> bool:
-        """Keep *held* at *place*; answers under another `Vary` leave it. Return whether it was small enough."""
+        """Keep *held* at *place*; answers under another `Vary` leave it.
+
+        Return whether it was: not if it is too large, or a newer one is there.
+        """
         stored = held.stored
         known = self._places.get(place)
+        leave = known[1] if known and known[0] != stored.names else {stored.variant}
+        if any(self._asked_at(place, variant) > stored.asked_at for variant in leave):
+            return False
         if known and known[0] != stored.names:
             self.drop(place)
         else:
@@ -67,6 +73,10 @@ class Memory:
         while self._bytes > self._most_bytes:
             self._remove(next(iter(self._held)))
         return True
+
+    def _asked_at(self, place: str, variant: str) -> float:
+        held = self._held.get((place, variant))
+        return held.stored.asked_at if held else 0.0
 
     def confirm(self, place: str, held: Held, now: Instant) -> None:
         """Note that nothing has happened to *held* until *now*."""

@@ -28,6 +28,7 @@ def opened(table: str, most_bytes: int, wall: Clock, monotonic: Clock, *, freeze
     elapsed = Elapsed(wall, monotonic)
     marks = Marks(elapsed)
     comfort = Comfort(elapsed, name="cache", most_waiting=MOST_WAITING)
-    shared = Shared(CachedAnswers(table), comfort, elapsed, marks) if table else None
+    changes = Comfort(elapsed, name="cache for changes", most_waiting=MOST_WAITING)
+    shared = Shared(CachedAnswers(table), comfort, changes, elapsed, marks) if table else None
     answers = Answers(Memory(most_bytes), shared, marks, elapsed)
     return Cache(answers=answers, turns=Turns(answers, shared, elapsed), elapsed=elapsed, freezes=freezes)

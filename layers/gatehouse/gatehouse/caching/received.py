@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatehouse.caching.answers import Begun, Wanted
-from gatehouse.caching.collecting import MOST_BODY_BYTES, collected
+from gatehouse.caching.collecting import collected
 from gatehouse.caching.directives import directives
 from gatehouse.caching.freshness import (
     initial_age_s,
@@ -22,8 +22,9 @@ from gatehouse.headers import Headers
 from gatehouse.hygiene import outward
 
 OF_ONE_REQUEST = frozenset({
-    "age", "authentication-info", "content-length", "proxy-authentication-info", "ratelimit", "ratelimit-policy",
-    "x-request-id",
+    "age", "authentication-info", "authorization", "clear-site-data", "content-length", "proxy-authentication-info",
+    "ratelimit", "ratelimit-policy",
+    "server-timing", "x-auth-token", "x-csrf-token", "x-request-id", "x-xsrf-token",
 })  # fmt: skip
 """What an answer says of the request that it was made for, or of this moment: RFC 9111 section 3.1, and alike."""
 _PREFIXES = ("x-ratelimit-", "x-rate-limit-")
@@ -41,9 +42,9 @@ async def keepable(reply: Reply, begun: Begun, wanted: Wanted, answered_at: floa
     why_not = unkeepable(reply.status, reply.headers, explicitly=wanted.key.explicitly)
     if why_not:
         return reply, None, why_not
-    reply = await collected(reply)
-    if not isinstance(reply.body, bytes) or len(reply.body) > MOST_BODY_BYTES:
-        return reply, None, "too-large"
+    reply, why_not = await collected(reply)
+    if why_not or not isinstance(reply.body, bytes):
+        return reply, None, why_not
     stored = _stored(reply.headers, reply.body, begun, wanted, answered_at)
     return (reply, stored, "") if _is_of_use(stored) else (reply, None, "expired")
 

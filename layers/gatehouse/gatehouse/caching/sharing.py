@@ -96,13 +96,15 @@ class Shared:
     Args:
         table: what processes share.
         comfort: runs what blocks.
+        changes: the same for what has to be noted: that reading fails keeps nothing from being told.
         elapsed: the clocks.
         marks: where it is noted what happened.
     """
 
-    def __init__(self, table: Table, comfort: Comfort, elapsed: Elapsed, marks: Marks) -> None:
+    def __init__(self, table: Table, comfort: Comfort, changes: Comfort, elapsed: Elapsed, marks: Marks) -> None:
         self._table = table
         self._comfort = comfort
+        self._changes = changes
         self._elapsed = elapsed
         self._marks = marks
         self._owed: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -117,7 +119,7 @@ class Shared:
             partial(self._table.look, place, key.gone, now=now.wall, purges=purges, lease=lease), budget
         )
         if look is not None:
-            self._marks.change(key.gone, look.gone_at)
+            self._marks.change(rules.project, key.gone, look.gone_at)
             if look.purges is not None:
                 self._marks.purge(rules.project, look.purges, now)
             await self._pay(budget)
@@ -134,13 +136,16 @@ class Shared:
             partial(self._table.claim, place, looked_at=looked_at, now=now, until=now + LEASE_S), budget
         )
 
-    async def release(self, place: str, budget: Budget, *, done: bool) -> None:
-        """Let others fetch what belongs to *place*; *done* says that there is an answer now."""
-        await self._told(partial(self._table.release, place, now=self._elapsed.wall(), done=done), budget)
+    async def release(self, place: str, *, done: bool) -> None:
+        """Let others fetch what belongs to *place*; *done* says that there is an answer now.
+
+        It has time of its own: others would wait for nobody for as long as a lease lasts.
+        """
+        await self._told(partial(self._table.release, place, now=self._elapsed.wall(), done=done), Budget())
 
     async def forget(self, gone: str, at: float, until: float, budget: Budget) -> None:
         """Note that a path was changed; what the table does not take now, it is told again as soon as it answers."""
-        if not await self._told(partial(self._table.forget, gone, at=at, until=until), budget):
+        if not await self._told(partial(self._table.forget, gone, at=at, until=until), budget, self._changes):
             self._owed[gone] = max((at, until), self._owed.get(gone, (at, until)))  # or one that came meanwhile
             if len(self._owed) > MOST_OWED:
                 self._owed.popitem(last=False)
@@ -151,17 +156,17 @@ class Shared:
             gone, (at, until) = self._owed.popitem(last=False)
             await self.forget(gone, at, until, budget)
 
-    async def _told(self, work: Callable[[], None], budget: Budget) -> bool:
+    async def _told(self, work: Callable[[], None], budget: Budget, comfort: Comfort | None = None) -> bool:
         def told() -> bool:
             work()
             return True
 
-        return bool(await self._asked(told, budget))
+        return bool(await self._asked(told, budget, comfort))
 
-    async def _asked(self, work: Callable[[], T], budget: Budget) -> T | None:
+    async def _asked(self, work: Callable[[], T], budget: Budget, comfort: Comfort | None = None) -> T | None:
         """Return what *work* returns, within what is left of *budget*; None if that fails."""
         started = self._elapsed.monotonic()
-        done = await self._comfort.get(work, budget.left_s) if budget.left_s >= LEAST_S else None
+        done = await (comfort or self._comfort).get(work, budget.left_s) if budget.left_s >= LEAST_S else None
         budget.left_s -= self._elapsed.monotonic() - started
         budget.failed = budget.failed or done is None
         return done

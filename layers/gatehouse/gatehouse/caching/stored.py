@@ -8,6 +8,8 @@ from gatehouse.headers import Headers
 
 OVERHEAD_BYTES = 1024
 """What an answer takes in memory beside its body, about."""
+FIELD_BYTES = 200
+"""What a field takes beside its text, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,12 @@ class Stored:
     generation: int = 0
 
     @property
+    def is_nothing(self) -> bool:
+        """Whether it only says that what was kept here before is not given any more."""
+        return not self.headers.pairs
+
+    @property
     def size_bytes(self) -> int:
         """What it takes in memory, about."""
-        return OVERHEAD_BYTES + len(self.body) + sum(len(name) + len(value) for name, value in self.headers.pairs)
+        fields = sum(FIELD_BYTES + len(name) + len(value) for name, value in self.headers.pairs)
+        return OVERHEAD_BYTES + len(self.body) + fields

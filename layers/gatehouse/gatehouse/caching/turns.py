@@ -47,12 +47,12 @@ class Turns:
         if running is not None and not running.done():
             running.set_result(kept)
 
-    async def outcome(self, turn: str) -> bool:
-        """Wait for the request that has *turn*; return whether there is an answer now."""
+    async def outcome(self, turn: str, within_s: float) -> bool:
+        """Wait for the request that has *turn*, for so long; return whether there is an answer now."""
         others = self._others(turn)
         if others is None:
             return False
-        done, _ = await asyncio.wait({others}, timeout=WAIT_S)
+        done, _ = await asyncio.wait({others}, timeout=within_s)
         return bool(done) and others.result()
 
     def _others(self, turn: str) -> asyncio.Future[bool] | None:
@@ -66,20 +66,22 @@ class Turns:
             return None
         return await self._shared.claim(key.place, found.looked_at, budget)
 
-    async def release(self, key: Key, budget: Budget, *, done: bool) -> None:
+    async def release(self, key: Key, *, done: bool) -> None:
         """Let other processes fetch what belongs to *key*; *done* says that there is an answer now."""
         if self._shared:
-            await self._shared.release(key.place, budget, done=done)
+            await self._shared.release(key.place, done=done)
 
-    async def awaited(self, wanted: Wanted, found: Found) -> Held | None:
-        """Return what another process fetches, newer than what was *found*; None if nothing comes soon."""
+    async def awaited(self, wanted: Wanted, found: Found, within_s: float) -> Held | None:
+        """Return what another process fetches, newer than what was *found*; None if nothing comes in so long."""
         newer_than = found.held.stored.asked_at if found.held else 0.0
-        waited_s, poll_s = 0.0, _FIRST_POLL_S
-        while self._shared and waited_s < WAIT_S:
+        slept_s, poll_s, began = 0.0, _FIRST_POLL_S, self._elapsed.monotonic()
+        while self._shared and max(slept_s, self._elapsed.monotonic() - began) + poll_s <= within_s:
             await asyncio.sleep(poll_s)
-            waited_s, poll_s = waited_s + poll_s, min(poll_s * _SLOWER, _LAST_POLL_S)
+            slept_s, poll_s = slept_s + poll_s, min(poll_s * _SLOWER, _LAST_POLL_S)
             looked = self._elapsed.now()
-            look = await self._shared.look(wanted.key.place, wanted.rules, wanted.key, Budget(), lease=True)
+            budget = Budget()
+            budget.left_s = min(budget.left_s, within_s - max(slept_s, self._elapsed.monotonic() - began))
+            look = await self._shared.look(wanted.key.place, wanted.rules, wanted.key, budget, lease=True)
             stored = self._answers.fit(look.stored if look else None, wanted)
             if stored and stored.asked_at > newer_than:
                 mine = wanted.variant_of(stored.names) == stored.variant

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from gatehouse.caching.http_dates import moment
 from gatehouse.caching.stored import Stored
 from gatehouse.headers import Headers, Pair
+from gatehouse.hygiene import spelling
 
 NOT_OF_A_CACHE = ("if-match", "if-unmodified-since", "if-range", "range")
 """What only the upstream can judge."""
@@ -22,8 +23,8 @@ _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 def plain(headers: Headers) -> Headers:
-    """Return *headers* of a request without its conditions: what is kept has to be whole."""
-    return headers.without(*CONDITIONS)
+    """Return *headers* of a request without its conditions, in whatever spelling: what is kept has to be whole."""
+    return Headers(tuple(pair for pair in headers.pairs if spelling(pair[0]) not in CONDITIONS))
 
 
 def asking(headers: Headers, stored: Stored | None) -> Headers:
@@ -50,13 +51,16 @@ def confirms(answer: Headers, stored: Stored) -> bool:
     return not changed or changed == stored.headers.get("last-modified")
 
 
-def describes(head: Headers, stored: Stored) -> bool:
-    """Say whether *head*, the fields of an answer to HEAD, is about what *stored* holds (RFC 9111 section 4.3.5)."""
-    same = all(
-        name not in head or head.get(name) == stored.headers.get(name)
-        for name in ("etag", "last-modified", "content-encoding")
-    )
-    return same and head.get("content-length", str(len(stored.body))) == str(len(stored.body))
+def describes(head: Headers, stored: Stored) -> bool | None:
+    """Say whether *head*, the fields of an answer to HEAD, is about what *stored* holds (RFC 9111 section 4.3.5).
+
+    None if it does not say: only a validator that is the same proves it.
+    """
+    said = [name for name in ("etag", "last-modified", "content-encoding", "content-length") if name in head]
+    kept = stored.headers.replacing((("content-length", str(len(stored.body))),))
+    if any(head.get(name) != kept.get(name) for name in said):
+        return False
+    return True if "etag" in said or "last-modified" in said else None
 
 
 def updated(stored: Headers, newer: Headers) -> Headers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from urllib.parse import urljoin, urlsplit
@@ -10,13 +11,20 @@ from gatehouse.caching import status
 from gatehouse.caching.answers import Wanted
 from gatehouse.caching.exchange import exchange
 from gatehouse.caching.inquiry import Cache
-from gatehouse.caching.keying import gone_key, key_of, variant_of
+from gatehouse.caching.keying import key_of, variant_of
 from gatehouse.caching.rules import CacheRules, rules_of
 from gatehouse.caching.sharing import Budget
 from gatehouse.caching.validators import NOT_OF_A_CACHE
 from gatehouse.call import Call, Handler, Reply, Stage
-from gatehouse.errors import BadPathError, ResponseTooLargeError, UpstreamTimeoutError, UpstreamUnreachableError
+from gatehouse.errors import (
+    BadPathError,
+    GatewayError,
+    ResponseTooLargeError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
 from gatehouse.headers import Pair
+from gatehouse.hygiene import spelling
 from gatehouse.paths import canonical
 from gatehouse.projects.model import Project, Route
 from gatehouse.routes import split
@@ -81,9 +89,9 @@ async def _aside(call: Call) -> str:
 
     A body of GET is part of the request to some upstreams, and of no key. Parts and preconditions are the upstream's.
     """
-    for name in NOT_OF_A_CACHE:
-        if name in call.headers:
-            return name
+    for name, _ in call.headers:
+        if spelling(name) in NOT_OF_A_CACHE:
+            return spelling(name)
     return "body" if await call.body.read() else ""
 
 
@@ -94,9 +102,9 @@ async def _changing(call: Call, forward: Handler, rules: CacheRules, kept: Cache
     """
     try:
         reply = await forward(call)
-    except (UpstreamUnreachableError, UpstreamTimeoutError, ResponseTooLargeError):
-        if call.method not in SAFE:
-            await _forget([call.path], rules, kept)
+    except BaseException as error:
+        if call.method not in SAFE and not _never_left(error):
+            await asyncio.shield(_forget([call.path], rules, kept))
         raise
     if call.method not in SAFE and reply.status < FAILED:
         await _forget([call.path, *_named(call, reply, rules.above)], rules, kept)
@@ -104,10 +112,16 @@ async def _changing(call: Call, forward: Handler, rules: CacheRules, kept: Cache
     return status.saying(reply, status.Forwarded(why="method", status=reply.status))
 
 
+def _never_left(error: BaseException) -> bool:
+    """Say whether *error* means that the upstream has not heard of the request."""
+    heard = (UpstreamUnreachableError, UpstreamTimeoutError, ResponseTooLargeError)
+    return isinstance(error, GatewayError) and not isinstance(error, heard)
+
+
 async def _forget(paths: list[str], rules: CacheRules, kept: Cache) -> None:
     budget = Budget()
     for path in dict.fromkeys(paths):
-        await kept.answers.forget(gone_key(rules.project, path), budget)
+        await kept.answers.forget(rules.project, path, budget)
 
 
 def _named(call: Call, reply: Reply, above: int) -> Iterator[str]:

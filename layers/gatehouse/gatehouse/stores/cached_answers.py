@@ -1,6 +1,6 @@
 """Answers that processes share, in DynamoDB, and what says whether they may still be used.
 
-    pk "cache#{place}"          data B                  an answer, as `caching.packing` has it
+    pk "cache#{place}"          data B, asked_ms N      an answer, as `caching.packing` has it; when it was asked for
     pk "cache-lease#{place}"    until_ms N, done_ms N   until when somebody fetches it; when somebody last had it
     pk "cache-gone#{key}"       at_ms N                 what was asked for before that is not to be used
     pk "cache-purges#{project}"                         see `purge_log`
@@ -90,8 +90,23 @@ class CachedAnswers:
         data = pack(stored, place)
         if data is None:
             return False
-        item = {"pk": {"S": f"cache#{place}"}, "data": {"B": data}, "expires_at": {"N": str(int(until))}}
-        call(DYNAMODB, "PutItem", {"TableName": self._table, "Item": item})
+        item = {
+            "pk": {"S": f"cache#{place}"},
+            "data": {"B": data},
+            "asked_ms": {"N": str(_ms(stored.asked_at))},
+            "expires_at": {"N": str(int(until))},
+        }
+        document = {
+            "TableName": self._table,
+            "Item": item,
+            "ConditionExpression": "attribute_not_exists(asked_ms) OR asked_ms <= :asked",
+            "ExpressionAttributeValues": {":asked": item["asked_ms"]},
+        }
+        try:
+            call(DYNAMODB, "PutItem", document)
+        except AwsError as error:  # a newer one is there
+            if str(error) != _REFUSED:
+                raise
         return True
 
     def claim(self, place: str, *, looked_at: float, now: float, until: float) -> bool:
