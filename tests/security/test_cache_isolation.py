@@ -220,7 +220,7 @@ class SharedTable:
             leased=lease and self.leases.get(place, 0.0) > now,
         )
 
-    def keep(self, place: str, stored: Stored, *, until: float) -> bool:
+    def keep(self, place: str, stored: Stored, *, now: float, until: float) -> bool:
         data = pack(stored, place)
         assert data
         self.answers[place] = (data, until)

@@ -60,7 +60,7 @@ class Table(Protocol):
         """Return what there is at *place*, and what happened to it, in one read."""
         ...
 
-    def keep(self, place: str, stored: Stored, *, until: float) -> bool:
+    def keep(self, place: str, stored: Stored, *, now: float, until: float) -> bool:
         """Keep *stored* at *place* until then; return whether it was small enough."""
         ...
 
@@ -158,7 +158,7 @@ class Shared:
 
     async def keep(self, place: str, stored: Stored, until: float, budget: Budget) -> None:
         """Keep *stored* at *place* until then, if it is small enough."""
-        await self._asked(partial(self._table.keep, place, stored, until=until), budget)
+        await self._asked(partial(self._table.keep, place, stored, now=self._elapsed.wall(), until=until), budget)
 
     async def claim(self, place: str, looked_at: float, budget: Budget) -> bool | None:
         """Say whether this process is the one to fetch what belongs to *place*; None if nobody can say."""

@@ -88,8 +88,11 @@ class CachedAnswers:
             leased=_is_leased(items.get(holder), now),
         )
 
-    def keep(self, place: str, stored: Stored, *, until: float) -> bool:
-        """Keep *stored* at *place* until *until*, and say whether that was done: what is too large is not kept."""
+    def keep(self, place: str, stored: Stored, *, now: float, until: float) -> bool:
+        """Keep *stored* at *place* from *now* to *until*, and say whether it was small enough.
+
+        It does not take the place of one that was asked for later, unless that was by a clock that is far ahead.
+        """
         data = pack(stored, place)
         if data is None:
             return False
@@ -104,7 +107,7 @@ class CachedAnswers:
             "TableName": self._table,
             "Item": item,
             "ConditionExpression": _NOT_NEWER,
-            "ExpressionAttributeValues": {":asked": item["asked_ms"], ":ahead": {"N": str(asked_ms + AHEAD_MS)}},
+            "ExpressionAttributeValues": {":asked": item["asked_ms"], ":ahead": {"N": str(_ms(now) + AHEAD_MS)}},
         }
         try:
             call(DYNAMODB, "PutItem", document)
