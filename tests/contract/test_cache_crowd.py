@@ -203,7 +203,6 @@ def test_what_must_not_be_kept_is_asked_for_by_everybody_and_soon_nobody_waits_f
     assert max(one.took_s for one in known) < UPSTREAM_S + LATE_S
 
 
-@pytest.mark.xfail(strict=False, reason="each request of a crowd looks at the table by itself: too much for it")
 def test_two_hundred_who_miss_the_same_in_four_processes_are_one_request(town: Town):
     path = f"/c/{uuid4()}"
     given = town.crowd(path)

@@ -215,9 +215,6 @@ def test_all_calls_of_a_request_together_have_one_budget(shaky: Shaky, monkeypat
     assert max(timed(handler, f"/s/{number}") for number in range(3)) < BUDGET_S + SLACK_S
 
 
-UNRELEASED = "whose write has just failed leaves its lease behind: others wait for that"
-
-
 def test_a_table_that_is_not_quite_too_slow_makes_nobody_wait_for_another_process(
     shaky: Shaky, monkeypatch: pytest.MonkeyPatch
 ):
@@ -227,7 +224,6 @@ def test_a_table_that_is_not_quite_too_slow_makes_nobody_wait_for_another_proces
     assert timed(shaky.process(), "/s/1") < BUDGET_S + 2 * SLACK_S
 
 
-@pytest.mark.xfail(strict=True, reason=UNRELEASED)
 def test_a_write_that_failed_makes_nobody_wait_for_another_process(shaky: Shaky):
     shaky.front.trouble = nonsense(NONSENSE["throttled"], "PutItem")
     ask(shaky.process(), "/s/1")

@@ -93,7 +93,7 @@ class FakeTable:
             leased=lease and self.leases.get(place, (0.0, 0.0))[0] > now,
         )
 
-    def keep(self, place: str, stored: Stored, *, until: float) -> bool:
+    def keep(self, place: str, stored: Stored, *, now: float, until: float) -> bool:
         self._asked("keep")
         there, _ = self.answers.get(place, (stored, 0.0))
         if there.asked_at <= stored.asked_at:

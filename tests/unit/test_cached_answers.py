@@ -96,7 +96,7 @@ def leased(process: CachedAnswers, now: float = NOW) -> bool:
 
 def test_what_one_process_keeps_another_finds(table: Table) -> None:
     assert table.process().look(PLACE, GONE, now=NOW) == Found()
-    assert table.process().keep(PLACE, ANSWER, until=NOW + 60)
+    assert table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
     assert table.process().look(PLACE, GONE, now=NOW) == Found(stored=ANSWER)
     assert found(table.process(), place=OTHER) is None
 
@@ -104,7 +104,7 @@ def test_what_one_process_keeps_another_finds(table: Table) -> None:
 def test_what_is_kept_again_takes_the_place_of_what_was(table: Table) -> None:
     newer = replace(ANSWER, body=b"newer", generation=3)
     for one in (ANSWER, newer):
-        table.process().keep(PLACE, one, until=NOW + 60)
+        table.process().keep(PLACE, one, now=NOW, until=NOW + 60)
     assert found(table.process()) == newer
 
 
@@ -113,8 +113,8 @@ def test_what_was_asked_for_earlier_and_comes_later_replaces_nothing(
     table: Table, later_s: float, replaces: bool
 ) -> None:
     process, newer = table.process(), replace(ANSWER, body=b"late", asked_at=ANSWER.asked_at + later_s)
-    assert process.keep(PLACE, ANSWER, until=NOW + 60)
-    assert process.keep(PLACE, newer, until=NOW + 60)
+    assert process.keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
+    assert process.keep(PLACE, newer, now=NOW, until=NOW + 60)
     found = process.look(PLACE, GONE, now=NOW)
     assert found.stored
     assert found.stored.body == (b"late" if replaces else ANSWER.body)
@@ -122,14 +122,14 @@ def test_what_was_asked_for_earlier_and_comes_later_replaces_nothing(
 
 def test_an_answer_that_an_older_version_kept_is_replaced(table: Table) -> None:
     table.put(f"cache#{PLACE}", data={"B": b"old"}, expires_at={"N": str(NOW + 60)})
-    table.process().keep(PLACE, ANSWER, until=NOW + 60)
+    table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
     assert table.process().look(PLACE, GONE, now=NOW).stored == ANSWER
 
 
 def test_that_an_answer_is_over_is_kept_like_one(table: Table) -> None:
     nothing = replace(ANSWER, headers=Headers(), body=b"", asked_at=ANSWER.asked_at + 1.0, no_cache=True)
-    table.process().keep(PLACE, ANSWER, until=NOW + 60)
-    table.process().keep(PLACE, nothing, until=NOW + 60)
+    table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
+    table.process().keep(PLACE, nothing, now=NOW, until=NOW + 60)
     found = table.process().look(PLACE, GONE, now=NOW)
     assert found.stored
     assert found.stored.is_nothing
@@ -137,7 +137,7 @@ def test_that_an_answer_is_over_is_kept_like_one(table: Table) -> None:
 
 
 def test_an_item_is_what_the_functions_policy_and_the_tables_ttl_expect(table: Table) -> None:
-    table.process().keep(PLACE, ANSWER, until=NOW + 60.9)
+    table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60.9)
     data = pack(ANSWER, PLACE)
     assert table.items() == {
         f"cache#{PLACE}": {
@@ -151,13 +151,13 @@ def test_an_item_is_what_the_functions_policy_and_the_tables_ttl_expect(table: T
 @pytest.mark.parametrize(("later_s", "there"), [(0, True), (59.999, True), (60, False), (60.9, False), (10**7, False)])
 def test_what_is_over_is_not_found_although_ttl_has_not_deleted_it(table: Table, later_s: float, there: bool) -> None:
     """It is over at a whole second: earlier than was said, rather than later."""
-    table.process().keep(PLACE, ANSWER, until=NOW + 60.9)
+    table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60.9)
     assert (found(table.process(), NOW + later_s) is not None) is there
     assert len(table.items()) == 1
 
 
 def test_what_is_too_large_is_not_kept_and_that_is_said(table: Table) -> None:
-    assert not table.process().keep(PLACE, replace(ANSWER, body=Random(1).randbytes(70_000)), until=NOW + 60)
+    assert not table.process().keep(PLACE, replace(ANSWER, body=Random(1).randbytes(70_000)), now=NOW, until=NOW + 60)
     assert table.asked == []
     assert table.items() == {}
 
@@ -166,7 +166,7 @@ def test_ten_megabytes_of_answers_are_all_found_and_each_by_one_call(table: Tabl
     each = {str(number): Random(number).randbytes(64_000) for number in range(160)}
     process = table.process()
     for place, body in each.items():
-        assert process.keep(place, replace(ANSWER, body=body), until=NOW + 60)
+        assert process.keep(place, replace(ANSWER, body=body), now=NOW, until=NOW + 60)
     table.asked.clear()
     for place, body in each.items():
         stored = found(process, place=place)
@@ -196,7 +196,7 @@ def test_an_item_that_is_not_what_was_kept_there_is_nothing(table: Table, attrib
     table.process().forget(GONE, at=NOW, until=NOW + 60)
     look = table.process().look(PLACE, GONE, now=NOW)
     assert (look.stored, look.gone_at > NOW) == (None, True)  # and what else there is to know is known
-    table.process().keep(PLACE, ANSWER, until=NOW + 60)
+    table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
     assert found(table.process()) == ANSWER
 
 
@@ -207,11 +207,11 @@ def test_where_boto3_has_to_ask_the_items_are_the_same(table: Table, monkeypatch
         patch.setattr(aws_json, "client", lambda _: table.store.dynamodb)
         return patch
 
-    table.process().keep(PLACE, ANSWER, until=NOW + 60)
+    table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
     patch = by_boto3()
     try:
         assert found(table.process()) == ANSWER
-        table.process().keep(OTHER, ANSWER, until=NOW + 60)
+        table.process().keep(OTHER, ANSWER, now=NOW, until=NOW + 60)
     finally:
         patch.undo()
     assert found(table.process(), place=OTHER) == ANSWER
@@ -245,7 +245,7 @@ def test_a_look_is_one_call_for_what_is_wanted_as_it_is_now(
 
 def test_all_that_there_is_is_found_together(table: Table) -> None:
     process = table.process()
-    process.keep(PLACE, ANSWER, until=NOW + 60)
+    process.keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
     process.claim(PLACE, looked_at=NOW, now=NOW, until=NOW + 10)
     process.forget(GONE, at=NOW, until=NOW + 60)
     PurgeLog(table.name).add("p", route="r")
@@ -265,7 +265,7 @@ def test_purges_are_there_if_they_were_asked_for(table: Table) -> None:
 
 def test_purges_that_cannot_be_read_are_a_failure(table: Table) -> None:
     table.put("cache-purges#p", number={"N": "1"}, floor={"N": "0"}, recent={"S": "[]"})
-    table.process().keep(PLACE, ANSWER, until=NOW + 60)
+    table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
     with pytest.raises(ValueError, match="missing"):
         table.process().look(PLACE, GONE, now=NOW, purges="p")
 
@@ -419,7 +419,7 @@ def test_of_changes_at_once_the_last_is_noted_for_the_longest_time(table: Table)
 )
 def test_a_change_that_cannot_be_read_is_a_failure(table: Table, attributes: Any) -> None:
     table.put(f"cache-gone#{GONE}", **attributes)
-    table.process().keep(PLACE, ANSWER, until=NOW + 60)
+    table.process().keep(PLACE, ANSWER, now=NOW, until=NOW + 60)
     with pytest.raises((KeyError, ValueError)):
         table.process().look(PLACE, GONE, now=NOW)
 
@@ -448,7 +448,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[An
 
 WORK: dict[str, Callable[[CachedAnswers], Any]] = {
     "look": lambda one: one.look(PLACE, GONE, now=NOW),
-    "keep": lambda one: one.keep(PLACE, ANSWER, until=NOW),
+    "keep": lambda one: one.keep(PLACE, ANSWER, now=NOW, until=NOW),
     "claim": lambda one: one.claim(PLACE, looked_at=NOW, now=NOW, until=NOW),
     "release": lambda one: one.release(PLACE, now=NOW, done=True),
     "forget": lambda one: one.forget(GONE, at=NOW, until=NOW),

@@ -158,8 +158,9 @@ class Answers:
 
     async def _confirmed(self, held: Held, wanted: Wanted, shared: Shared, budget: Budget) -> Found | None:
         """Return *held* as it is found after a look at what happened to it; None if it does not stand."""
-        now = self._elapsed.now()
-        if await shared.look("", wanted.rules, wanted.key, budget) is None:
+        looked = await shared.look("", wanted.rules, wanted.key, budget)
+        now = looked.at
+        if looked.look is None:
             return Found(held=held, sure=False, looked_at=now.wall)
         if not self._standing(held, wanted):
             return None
@@ -168,8 +169,9 @@ class Answers:
 
     async def _looked_up(self, held: Held | None, wanted: Wanted, shared: Shared, budget: Budget) -> Found:
         """Return what the table has, or *held* (stale, if any) if that is newer."""
-        looked, key = self._elapsed.now(), wanted.key
-        look = await shared.look(key.place, wanted.rules, key, budget)
+        key = wanted.key
+        answered = await shared.look(key.place, wanted.rules, key, budget)
+        look, looked = answered.look, answered.at
         if look is None:
             others = VARY_MISS if self._memory.names(key.place) else URI_MISS
             return Found(held=held, sure=False, why=others, looked_at=looked.wall)
@@ -188,7 +190,7 @@ class Answers:
     ) -> Stored | None:
         """Return the variant that is wanted, where another lives at the place that all share."""
         variant = wanted.variant_of(names)
-        look = await shared.look(_place(wanted.key, names, variant), wanted.rules, wanted.key, budget)
+        look = (await shared.look(_place(wanted.key, names, variant), wanted.rules, wanted.key, budget)).look
         stored = self.fit(look.stored if look else None, wanted)
         return stored if stored and stored.names == names and stored.variant == variant else None
 

@@ -5,8 +5,10 @@ Whatever the table holds or fails at, nothing here raises: what cannot be had is
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -15,7 +17,7 @@ from gatehouse.caching.marks import Marks
 from gatehouse.caching.purges import Purges
 from gatehouse.caching.rules import CacheRules
 from gatehouse.caching.stored import Stored
-from gatehouse.clock import Elapsed
+from gatehouse.clock import Elapsed, Instant
 
 T = TypeVar("T")
 BUDGET_S = 0.3
@@ -24,6 +26,7 @@ LEAST_S = 0.05
 """With less than that the table is not asked: what then takes too long says nothing of it."""
 LEASE_S = 30.0
 MOST_OWED = 1024
+ENDING_S = 0.1
 
 
 class Look(Protocol):
@@ -57,7 +60,7 @@ class Table(Protocol):
         """Return what there is at *place*, and what happened to it, in one read."""
         ...
 
-    def keep(self, place: str, stored: Stored, *, until: float) -> bool:
+    def keep(self, place: str, stored: Stored, *, now: float, until: float) -> bool:
         """Keep *stored* at *place* until then; return whether it was small enough."""
         ...
 
@@ -90,6 +93,14 @@ class Budget:
         self.failed = False
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the table said, None if it did not answer, and when it was asked."""
+
+    look: Look | None
+    at: Instant
+
+
 class Shared:
     """The table of one process.
 
@@ -108,11 +119,31 @@ class Shared:
         self._elapsed = elapsed
         self._marks = marks
         self._owed: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._looking: dict[tuple[str, str, bool], asyncio.Task[Looked]] = {}
 
-    async def look(
-        self, place: str, rules: CacheRules, key: Key, budget: Budget, *, lease: bool = False
-    ) -> Look | None:
-        """Return what there is at *place*, and note what happened at *key*; without a place, only that is read."""
+    async def look(self, place: str, rules: CacheRules, key: Key, budget: Budget, *, lease: bool = False) -> Looked:
+        """Return what there is at *place*, and note what happened at *key*; without a place, only that is read.
+
+        Those who look for the same at once look once: a crowd would keep the table busy for longer than it has.
+        """
+        about, loop = (place, key.gone, lease), asyncio.get_running_loop()
+        looking, left_s, started = self._looking.get(about), budget.left_s, self._elapsed.now()
+        if looking is None or looking.get_loop() is not loop:
+            looking = loop.create_task(self._looked(place, rules, key, Budget(left_s), lease=lease))
+            left_s += ENDING_S  # it ends by itself
+            self._looking[about] = looking
+            looking.add_done_callback(lambda done: self._has_looked(about, done))
+        done, _ = await asyncio.wait({looking}, timeout=max(0.0, left_s))
+        budget.left_s -= self._elapsed.monotonic() - started.monotonic
+        looked = looking.result() if done else Looked(None, started)
+        budget.failed = budget.failed or looked.look is None
+        return looked
+
+    def _has_looked(self, about: tuple[str, str, bool], done: asyncio.Task[Looked]) -> None:
+        if self._looking.get(about) is done:
+            del self._looking[about]
+
+    async def _looked(self, place: str, rules: CacheRules, key: Key, budget: Budget, *, lease: bool) -> Looked:
         purges = rules.project if self._marks.due(rules.project) else ""
         now = self._elapsed.now()
         look = await self._asked(
@@ -123,11 +154,11 @@ class Shared:
             if look.purges is not None:
                 self._marks.purge(rules.project, look.purges, now)
             await self._pay(budget)
-        return look
+        return Looked(look, now)
 
     async def keep(self, place: str, stored: Stored, until: float, budget: Budget) -> None:
         """Keep *stored* at *place* until then, if it is small enough."""
-        await self._asked(partial(self._table.keep, place, stored, until=until), budget)
+        await self._asked(partial(self._table.keep, place, stored, now=self._elapsed.wall(), until=until), budget)
 
     async def claim(self, place: str, looked_at: float, budget: Budget) -> bool | None:
         """Say whether this process is the one to fetch what belongs to *place*; None if nobody can say."""
@@ -139,9 +170,11 @@ class Shared:
     async def release(self, place: str, *, done: bool) -> None:
         """Let others fetch what belongs to *place*; *done* says that there is an answer now.
 
-        It has time of its own: others would wait for nobody for as long as a lease lasts.
+        It has time of its own, also where a write has just failed: others would wait for as long as a lease lasts.
         """
-        await self._told(partial(self._table.release, place, now=self._elapsed.wall(), done=done), Budget())
+        await self._told(
+            partial(self._table.release, place, now=self._elapsed.wall(), done=done), Budget(), self._changes
+        )
 
     async def forget(self, gone: str, at: float, until: float, budget: Budget) -> None:
         """Note that a path was changed; what the table does not take now, it is told again as soon as it answers."""

@@ -78,14 +78,14 @@ class Turns:
         while self._shared and max(slept_s, self._elapsed.monotonic() - began) + poll_s <= within_s:
             await asyncio.sleep(poll_s)
             slept_s, poll_s = slept_s + poll_s, min(poll_s * _SLOWER, _LAST_POLL_S)
-            looked = self._elapsed.now()
             budget = Budget()
             budget.left_s = min(budget.left_s, within_s - max(slept_s, self._elapsed.monotonic() - began))
-            look = await self._shared.look(wanted.key.place, wanted.rules, wanted.key, budget, lease=True)
+            looked = await self._shared.look(wanted.key.place, wanted.rules, wanted.key, budget, lease=True)
+            look = looked.look
             stored = self._answers.fit(look.stored if look else None, wanted)
             if stored and stored.asked_at > newer_than:
                 mine = wanted.variant_of(stored.names) == stored.variant
-                return self._answers.take(stored, wanted.key, looked) if mine else None
+                return self._answers.take(stored, wanted.key, looked.at) if mine else None
             if look is None or not look.leased:
                 return None
         return None

@@ -81,7 +81,7 @@ def _variant(call: Call, seen: Seen, names: tuple[str, ...]) -> str:
     if not names:
         return ""
     fields = seen(call)
-    return variant_of(names, lambda wanted: (value for name, value in fields if name.lower() == wanted))
+    return variant_of(names, lambda wanted: (value for name, value in fields if spelling(name) == spelling(wanted)))
 
 
 async def _aside(call: Call) -> str:

@@ -29,6 +29,9 @@ ATTEMPTS = 5
 KEPT_S = 60
 """How long a lease outlives its time: whoever looked before it ended must still see that."""
 
+AHEAD_MS = 2_000
+"""An answer that was asked for by a clock that is further ahead keeps no others away."""
+_NOT_NEWER = "attribute_not_exists(asked_ms) OR asked_ms <= :asked OR asked_ms > :ahead"
 _LEASE = "SET until_ms = :until, expires_at = :expires"
 _FREE = "(attribute_not_exists(until_ms) OR until_ms <= :now) AND (attribute_not_exists(done_ms) OR done_ms < :looked)"
 _MARK = "SET at_ms = :at, expires_at = :expires"
@@ -85,22 +88,26 @@ class CachedAnswers:
             leased=_is_leased(items.get(holder), now),
         )
 
-    def keep(self, place: str, stored: Stored, *, until: float) -> bool:
-        """Keep *stored* at *place* until *until*, and say whether that was done: what is too large is not kept."""
+    def keep(self, place: str, stored: Stored, *, now: float, until: float) -> bool:
+        """Keep *stored* at *place* from *now* to *until*, and say whether it was small enough.
+
+        It does not take the place of one that was asked for later, unless that was by a clock that is far ahead.
+        """
         data = pack(stored, place)
         if data is None:
             return False
+        asked_ms = _ms(stored.asked_at)
         item = {
             "pk": {"S": f"cache#{place}"},
             "data": {"B": data},
-            "asked_ms": {"N": str(_ms(stored.asked_at))},
+            "asked_ms": {"N": str(asked_ms)},
             "expires_at": {"N": str(int(until))},
         }
         document = {
             "TableName": self._table,
             "Item": item,
-            "ConditionExpression": "attribute_not_exists(asked_ms) OR asked_ms <= :asked",
-            "ExpressionAttributeValues": {":asked": item["asked_ms"]},
+            "ConditionExpression": _NOT_NEWER,
+            "ExpressionAttributeValues": {":asked": item["asked_ms"], ":ahead": {"N": str(_ms(now) + AHEAD_MS)}},
         }
         try:
             call(DYNAMODB, "PutItem", document)
