@@ -46,6 +46,7 @@ def test_the_proxy_may_read_the_revocation_log_and_nothing_else_of_the_tokens(de
     expected += [("dynamodb:GetItem", shared), ("dynamodb:PutItem", shared), ("dynamodb:UpdateItem", shared)]
     expected += [("dynamodb:BatchGetItem", shared), ("dynamodb:PutItem", shared), ("dynamodb:UpdateItem", shared)]
     expected += [("dynamodb:UpdateItem", {"Fn::GetAtt": ["UsageTable", "Arn"]})]
+    expected += [("lambda:InvokeFunction", {"Ref": "FunctionUpstreams"})]
     assert grants(deployed, "ProxyFunction") == expected
 
 
