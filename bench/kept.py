@@ -71,6 +71,10 @@ class NoBody:
         """Return nothing."""
         return b""
 
+    async def gone(self) -> None:
+        """Wait for a client that never hangs up."""
+        await asyncio.Event().wait()
+
 
 def call(path: str) -> Call:
     """Return a GET of *path* as the edge hands it over."""
