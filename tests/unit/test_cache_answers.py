@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from gatehouse.caching.answers import ASKED_ABOUT_S, GONE_S, SKEW_S
+from gatehouse.caching.answers import ASKED_ABOUT_S, GONE_S
 from gatehouse.caching.freshness import MOST_FRESH_S, MOST_STALE_S, Keeping
 from gatehouse.caching.keying import gone_key
-from gatehouse.caching.marks import LOOK_EVERY_S
+from gatehouse.caching.marks import LOOK_EVERY_S, SKEW_S
 from gatehouse.caching.sharing import BUDGET_S, MOST_OWED, Budget
 from gatehouse.call import Reply
 from gatehouse.comfort import QUIET_S
@@ -601,6 +601,17 @@ def test_a_change_right_after_the_answer_is_noticed_from_a_process_whose_clock_i
     there.ask(method="PUT")
     here.passes(LOOK_EVERY_S)
     assert here.ask().body == b"3"
+
+
+def test_who_has_changed_something_keeps_what_there_is_then_at_once() -> None:
+    _, here, there = two()
+    here.ask(method="PUT")
+    assert "stored" in said(here.ask())
+    assert said(here.ask()).startswith("hit")
+    there.passes(0.5)
+    there.ask(method="PUT")
+    here.passes(LOOK_EVERY_S)
+    assert "fwd=uri-miss" in said(here.ask())
 
 
 def test_what_is_asked_for_after_a_change_that_a_clock_ahead_notes_is_not_kept_for_a_while() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from gatehouse.caching.freshness import MOST_FRESH_S, MOST_STALE_S
 from gatehouse.caching.keying import Key, gone_key
-from gatehouse.caching.marks import LOOK_EVERY_S, Marks
+from gatehouse.caching.marks import LOOK_EVERY_S, SKEW_S, Marks
 from gatehouse.caching.memory import Held, Memory, VariantOf
 from gatehouse.caching.rules import CacheRules, digest
 from gatehouse.caching.sharing import Budget, Shared
@@ -18,8 +18,6 @@ from gatehouse.caching.validators import has_validator
 from gatehouse.clock import Elapsed, Instant
 from gatehouse.headers import Headers
 
-SKEW_S = 1.0
-"""How far the clocks of two machines may be apart: what is asked for within that time after a change is not kept."""
 GONE_S = MOST_FRESH_S + MOST_STALE_S + 3600.0
 """How long it is known of a path that it was changed: longer than anything is kept that was asked for before."""
 ASKED_ABOUT_S = 600.0

@@ -13,6 +13,9 @@ from gatehouse.clock import Elapsed, Instant
 LOOK_EVERY_S = 5.0
 """How long what was read of the table counts as news: after that at the latest a change or a purge is known."""
 MOST_PATHS = 4096
+SKEW_S = 1.0
+"""How far the clocks of two machines may be apart: others do not use what was asked for that soon after a change."""
+_ROUNDED_S = 0.002
 _TICK_S = 1e-6
 _NONE = Purges()
 
@@ -22,6 +25,7 @@ class _Changes:
 
     def __init__(self) -> None:
         self._gone: OrderedDict[str, float] = OrderedDict()
+        self._own: dict[str, float] = {}
         self._before = 0.0
 
     def at(self, gone: str) -> float:
@@ -33,7 +37,18 @@ class _Changes:
         self._gone[gone] = at
         self._gone.move_to_end(gone)
         while len(self._gone) > MOST_PATHS:
-            self._before = max(self._before, self._gone.popitem(last=False)[1])
+            forgotten, when = self._gone.popitem(last=False)
+            self._own.pop(forgotten, None)
+            self._before = max(self._before, when)
+
+    def note_own(self, gone: str, at: float) -> None:
+        self.note(gone, at)
+        self._own[gone] = at
+
+    def note_told(self, gone: str, at: float) -> None:
+        """Note what the table says, unless that is our own change: of that we know better when it was."""
+        if at > self._own.get(gone, -SKEW_S) + SKEW_S + _ROUNDED_S:
+            self.note(gone, at)
 
 
 class Marks:
@@ -54,8 +69,12 @@ class Marks:
         return self._last
 
     def change(self, project: str, gone: str, at: float) -> None:
-        """Note that the path of the key *gone* was changed *at* that many seconds since the epoch; 0 for never."""
-        self._changed[project].note(gone, at)
+        """Note that this process has changed the path of the key *gone*, *at* that many seconds since the epoch."""
+        self._changed[project].note_own(gone, at)
+
+    def told(self, project: str, gone: str, at: float) -> None:
+        """Note the table's mark of the key *gone*, *at* that many seconds since the epoch; 0 for none."""
+        self._changed[project].note_told(gone, at)
 
     def purge(self, project: str, purges: Purges, asked: Instant) -> None:
         """Note the *purges* of *project*, as they were when they were *asked* for, unless newer ones are known.

@@ -150,7 +150,7 @@ class Shared:
             partial(self._table.look, place, key.gone, now=now.wall, purges=purges, lease=lease), budget
         )
         if look is not None:
-            self._marks.change(rules.project, key.gone, look.gone_at)
+            self._marks.told(rules.project, key.gone, look.gone_at)
             if look.purges is not None:
                 self._marks.purge(rules.project, look.purges, now)
             await self._pay(budget)
