@@ -5,6 +5,8 @@ Every test that takes a `table` runs on moto and on MiniStack.
 
 from __future__ import annotations
 
+import io
+import json
 import math
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatehouse import logs
 from gatehouse.caching.packing import pack
 from gatehouse.caching.purges import Purges
 from gatehouse.caching.stored import Stored
@@ -503,3 +506,14 @@ def test_who_is_overtaken_again_and_again_gives_up(monkeypatch: pytest.MonkeyPat
         CachedAnswers("t").forget(GONE, at=NOW, until=NOW + 60)
     first = NOW * 1000 + 1
     assert turns == [first + turn for turn in range(ATTEMPTS)]
+
+
+@pytest.mark.parametrize("item", [{"data": {"B": b"old"}}, {"data": {"S": "text"}}, {}])
+def test_what_cannot_be_read_is_said_in_the_log(table: Table, item: dict[str, Any]) -> None:
+    table.put(f"cache#{PLACE}", expires_at={"N": str(NOW + 60)}, **item)
+    out = io.StringIO()
+    with logs.written_to(out):
+        assert table.process().look(PLACE, GONE, now=NOW).stored is None
+        table.process().look("", GONE, now=NOW)
+        table.process().look("another", GONE, now=NOW)
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["kept answer not readable"]

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gatehouse import logs
 from gatehouse.caching.packing import pack, unpack
 from gatehouse.caching.purges import Purges
 from gatehouse.caching.stored import Stored
@@ -216,9 +217,12 @@ def _stored(item: Mapping[str, Any] | None, place: str, now: float) -> Stored | 
         if item is None or _number(item, "expires_at") <= now:
             return None
         data = item["data"]["B"]
-        return unpack(data if isinstance(data, bytes) else b64decode(data, validate=True), place)
+        stored = unpack(data if isinstance(data, bytes) else b64decode(data, validate=True), place)
     except (KeyError, TypeError, ValueError):  # nothing that this module wrote
-        return None
+        stored = None
+    if stored is None:  # damaged, or of another version of the gateway: the upstream is asked instead
+        logs.error("kept answer not readable")
+    return stored
 
 
 def _gone_at(item: Mapping[str, Any] | None, now: float) -> float:
