@@ -329,7 +329,6 @@ class Gate:
         self._environ = {"ENVIRONMENT": "local", **environ}
         self._loaded: dict[str, Projects] = {}
         self._kit = self._new_kit()
-        self._kit.__dict__["upstream"] = self._kit._web  # no route of these files goes to a function
         self.renew()
 
     def renew(self, **environ: str) -> None:

@@ -42,14 +42,13 @@ from gatehouse.stores.access import NoCredentialsError, access
 from gatehouse.upstreams import Outbound, UnansweredError, Upstream, invoking
 from gatehouse.upstreams.buffered import BufferedUpstream
 from gatehouse.upstreams.functions import FunctionUpstream
-from gatehouse.upstreams.routed import RoutedUpstream
 from local.servers import listen, served
 from local.template import ROOT
 from tests.contract.echo_app import app
 from tests.contract.echo_app import handler as echo
 from tests.contract.lambda_service import KEY, SECRET, LambdaService, serving
 from tests.ministack import free_port
-from tests.unit.fakes import FakeUpstream, a_call, run
+from tests.unit.fakes import a_call, run
 from tests.unit.scripted import PATIENCE_S, Connection, Script, Scripted
 from tests.unit.scripted import serving as scripted
 
@@ -645,29 +644,6 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(environ: pytest.Monk
 
 
 # ------------------------------------------------------------------------------------------- which client sends
-
-
-def test_the_scheme_decides_which_client_sends_and_the_other_is_not_made():
-    web, functions, made = FakeUpstream(), FakeUpstream(), []
-
-    def make() -> Upstream:
-        made.append(1)
-        return functions
-
-    async def work() -> None:
-        client = RoutedUpstream(web, make)
-        await client.send(Outbound(method="GET", url="https://a.example/", headers=[], body=b"", timeout_s=1))
-        assert (len(web.sent), made) == (1, [])
-        await client.send(outbound("/a"))
-        await client.send(outbound("/b"))
-        assert (len(web.sent), len(functions.sent), made) == (1, 2, [1])
-        await client.close()
-        assert (web.closed, functions.closed) == (True, True)
-        idle = RoutedUpstream(web, make)
-        await idle.close()
-        assert made == [1]
-
-    run(work())
 
 
 # ------------------------------------------------------------------------------------- the real thing, or nearly

@@ -141,6 +141,7 @@ class FakeKit:
 
     def __init__(self, upstream: FakeUpstream | None = None, keys: KeyRing | None = None) -> None:
         self.upstream = upstream or FakeUpstream()
+        self.functions = self.upstream
         self.clock = FakeClock()
         self.ring = FakeRing(keys or ring())
         self.revocations = FakeRevocations()

@@ -15,6 +15,7 @@ from gatehouse.credentials.gateway import Revocations
 from gatehouse.credentials.gateway import gateway as gateway_tokens
 from gatehouse.credentials_of import credential_cookies, wanted
 from gatehouse.errors import BadPathError, GatewayError, MissingTargetError, NotFoundError
+from gatehouse.function_names import is_function
 from gatehouse.grants import issuer_of
 from gatehouse.hygiene import check_request
 from gatehouse.paths import canonical, check_query, loosely
@@ -48,6 +49,11 @@ class Collaborators(Protocol):
     @property
     def upstream(self) -> Upstream:
         """Return the client that requests leave by."""
+        ...
+
+    @property
+    def functions(self) -> Upstream:
+        """Return what invokes functions."""
         ...
 
     @property
@@ -226,7 +232,8 @@ def _publicly(route: Route, path: str, public: Handler, private: Handler) -> Han
 def _end(route: Route, path: str, project: Project, kit: Collaborators, *, keeps: bool = True) -> Handler:
     if route.upstream is None:
         return _raising(MissingTargetError)
-    end = forward(kit.upstream, target_of(route, path, project), secrets=kit.secrets)
+    upstream = kit.functions if is_function(route.upstream) else kit.upstream
+    end = forward(upstream, target_of(route, path, project), secrets=kit.secrets)
     stages = [kit.model_calls(project, route, path)] if route.ai and keeps else []
     stages += [kit.cache(project, route, path, keeps=keeps)] if route.cache else []
     stages += [streaming(pace_of(route.stream), time.monotonic)] if route.stream else []

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from gatehouse import logs
 from gatehouse.call import Stage
 from gatehouse.credentials import Credential
-from gatehouse.function_names import is_function
 from gatehouse.keyring import LiveKeyRing
 from gatehouse.keys import KeyRing, KeyRingError, parse
 from gatehouse.projects import Project, Projects, Route, load
@@ -214,22 +213,7 @@ class Kit:
 
     @cached_property
     def upstream(self) -> Upstream:
-        """The client that requests leave by; where some go to functions, the one that tells them apart."""
-        routes = (route for project in self.projects.all for route in project.routes)
-        if not any(route.upstream and is_function(route.upstream) for route in routes):
-            return self._web
-        from gatehouse.upstreams.routed import RoutedUpstream
-
-        def functions() -> Upstream:
-            from gatehouse.upstreams.functions import FunctionUpstream
-
-            return FunctionUpstream()
-
-        return RoutedUpstream(self._web, functions)
-
-    @cached_property
-    def _web(self) -> Upstream:
-        """The client for addresses; the settings choose which."""
+        """The client that requests leave by; the settings choose which."""
         if self.settings.upstream_client == "buffered":
             from gatehouse.upstreams.buffered import BufferedUpstream
 
@@ -237,6 +221,13 @@ class Kit:
         from gatehouse.upstreams.streaming import StreamingUpstream
 
         return StreamingUpstream()
+
+    @cached_property
+    def functions(self) -> Upstream:
+        """The client that invokes Lambda functions."""
+        from gatehouse.upstreams.functions import FunctionUpstream
+
+        return FunctionUpstream()
 
     async def close(self) -> None:
         """Close what is open, if anything was ever opened."""
@@ -246,8 +237,9 @@ class Kit:
         if "answers" in self.__dict__:
             for task in tuple(self.answers.renewing):
                 task.cancel()
-        if "upstream" in self.__dict__:
-            await self.upstream.close()
+        for name in ("upstream", "functions"):
+            if name in self.__dict__:
+                await self.__dict__[name].close()
 
     @cached_property
     def admins(self) -> AdminRecords:

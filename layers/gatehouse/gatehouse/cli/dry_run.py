@@ -123,6 +123,11 @@ class DryKit:
     revocations: _NoRevocations = field(default_factory=_NoRevocations)
 
     @property
+    def functions(self) -> _Recorder:
+        """Return what keeps what functions would have been sent, too."""
+        return self.upstream
+
+    @property
     def last_use(self) -> LastUse:
         """Nobody notes anything."""
 
