@@ -22,6 +22,7 @@ from gatehouse.headers import Headers
 from gatehouse.models.metered import Metered, Terms
 from gatehouse.models.requests import ModelRequest, RequestRules
 from gatehouse.stages.model_calls import ModelCalls, model_calls
+from gatehouse.upstreams import UnansweredError
 from tests.unit.fakes import a_call, an_identity, ok, run
 from tests.unit.test_models_metering import ANSWER, SAID, World, a_budget
 
@@ -116,16 +117,22 @@ def test_a_failure_of_the_upstream_costs_nothing() -> None:
     assert door.ledger.rows[0].failed
 
 
-@pytest.mark.parametrize("error", [UpstreamUnreachableError(), UpstreamTimeoutError(), ValueError("x")])
-def test_what_the_upstream_raises_goes_on_and_all_returns(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "spent"),
+    [
+        (UnansweredError(), 0), (ForbiddenError(), 0), (PayloadTooLargeError(), 0), (UpstreamUnreachableError(), 50),
+        (UpstreamTimeoutError(), 50), (ValueError("x"), 50),
+    ],
+)  # fmt: skip
+def test_what_is_raised_goes_on_and_all_returns_if_the_model_has_not_heard_of_it(error: Exception, spent: int) -> None:
     door = Door(Upstream(error))
     with pytest.raises(type(error)):
         run(door.ask())
-    assert door.settled() == 0
+    assert door.settled() == spent
     assert door.ledger.rows[0].failed
 
 
-def test_a_client_that_hangs_up_before_there_is_an_answer_gets_all_back() -> None:
+def test_a_client_that_hangs_up_before_there_is_an_answer_has_used_all_that_it_held() -> None:
     asked = asyncio.Event()
 
     async def hang(_: Call) -> Reply:
@@ -144,7 +151,7 @@ def test_a_client_that_hangs_up_before_there_is_an_answer_gets_all_back() -> Non
             await asking
 
     run(hang_up())
-    assert door.settled() == 0
+    assert door.settled() == 50
 
 
 # ----------------------------------------------------------------------------------------------------------- refused
@@ -351,3 +358,42 @@ def test_the_stages_protocols_are_what_the_meter_is() -> None:
         return await world.meter.begin(world.terms, request, a_call())
 
     assert isinstance(run(begun()), Metered)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (("content-type", "application/json;charset=utf-8;charset=utf-7"),), (("content_type", "text/plain"),),
+        (("content-type", "application/json; xcharset=utf-8; charset=utf-7"),),
+        (("content-type", "application/json"), ("content-encoding", "gzip")), (("content_encoding", "br"),),
+    ],
+)  # fmt: skip
+def test_a_body_that_a_model_could_read_otherwise_is_refused(fields: tuple[tuple[str, str], ...]) -> None:
+    door = Door(Upstream(whole=b"{}"))
+    body = b'{"model":"gpt-4o","max_tokens":5}'
+    call = a_call(CHAT, "POST", *fields, body=body, identity=an_identity())
+    with pytest.raises(InvalidRequestError):
+        run(door.stage(call, door.upstream))
+
+
+def test_what_chooses_who_pays_stays_behind() -> None:
+    seen: list[Call] = []
+
+    async def upstream(call: Call) -> Reply:
+        seen.append(call)
+        return ok(b"{}")
+
+    door = Door(upstream)
+    names = (
+        "x-api-key",
+        "x_api_key",
+        "openai-organization",
+        "cf-aig-custom-cost",
+        "cf_aig_byok_alias",
+        "accept_encoding",
+    )
+    fields = tuple((name, "x") for name in names)
+    body = b'{"model":"gpt-4o","max_tokens":5}'
+    call = a_call(CHAT, "POST", *fields, ("x-trace", "1"), body=body, identity=an_identity())
+    run(door.stage(call, upstream))
+    assert [name for name, _ in seen[0].headers] == ["x-trace"]

@@ -262,14 +262,16 @@ def test_what_an_answer_does_not_say_is_estimated_and_a_failure_costs_nothing(
     assert (world.ledger.spent, world.ledger.holds) == (expected.total, {})
 
 
-def test_without_any_answer_all_returns_and_the_call_failed() -> None:
+@pytest.mark.parametrize(("heard", "spent"), [(False, 0), (True, 40)])
+def test_without_any_answer_all_returns_unless_the_model_may_have_heard_of_it(heard: bool, spent: int) -> None:
+    """It works on when the client has left: who hangs up each time would have it for nothing."""
     world = World(a_budget())
 
     async def one() -> None:
-        await (await world.begin()).end(failed=True)
+        await (await world.begin()).end(failed=True, heard=heard)
 
     run(one())
-    assert (world.ledger.spent, world.ledger.holds, world.ledger.rows[0].failed) == (0, {}, True)
+    assert (world.ledger.spent, world.ledger.holds, world.ledger.rows[0].failed) == (spent, {}, True)
 
 
 def test_a_model_without_a_name_has_a_row_too() -> None:

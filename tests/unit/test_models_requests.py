@@ -218,7 +218,7 @@ def test_the_clients_own_options_stay(options: Any) -> None:
     ("rules", "path", "body"),
     [
         (OPEN, CHAT, {"stream": True}), (ASKING, CHAT, {}), (ASKING, CHAT, {"stream": False}),
-        (ASKING, CHAT, {"stream": 1}), (ASKING, "/v1/messages", {"stream": True}),
+        (ASKING, "/v1/messages", {"stream": True}),
         (ASKING, "/v1/responses", {"stream": True}), (ASKING, "/", {"stream": True}),
         (ASKING, CHAT, {"stream": True, "stream_options": {"include_usage": True}}),
         (ASKING, CHAT, {"stream": True, "stream_options": "wrong"}),
@@ -268,3 +268,36 @@ def test_no_values_break_it(tokens: Any, choices: Any, prompt: Any, model: Any) 
         return
     assert 1 <= asked.reserved <= MOST_RESERVED
     assert 0 <= asked.given <= asked.reserved
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/chat/completions", "max_completion_tokens"), ("/v1/chat/completions/", "max_completion_tokens"),
+        ("/v1/responses", "max_output_tokens"), ("/v1/messages", "max_tokens"), ("/", "max_tokens"),
+    ],
+)  # fmt: skip
+def test_a_call_that_names_no_most_of_tokens_is_sent_with_the_one_that_is_held(path: str, name: str) -> None:
+    asked = judged(RequestRules(max_tokens=7, bounded=True), path, "", b'{"model":"m"}')
+    assert json.loads(asked.body) == {"model": "m", name: 7}
+    assert not judged(RequestRules(bounded=True), "/v1/embeddings", "", b'{"model":"m","input":"x"}').changed
+    assert not judged(RequestRules(max_tokens=7, bounded=True), path, "", b'{"model":"m","max_tokens":3}').changed
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"model":"m","background":true}', b'{"model":"m","stream":1}', b'{"model":"m","stream":"true"}']
+)
+def test_what_could_not_be_counted_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequestError):
+        judged(RequestRules(), "/v1/responses", "application/json", body)
+
+
+def test_a_number_that_python_does_not_read_is_refused_in_our_words() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        judged(RequestRules(), "/", "", b'{"model":"m","max_tokens":' + b"9" * 5000 + b"}")
+    assert "sys." not in str(caught.value)
+
+
+def test_streams_are_made_to_say_what_they_took_also_where_the_path_is_written_otherwise() -> None:
+    for path in ("/v1/chat/completions/", "/v1/chat/completion%73"):
+        assert judged(ASKING, path, "", b'{"model":"gpt-4o","stream":true}').changed

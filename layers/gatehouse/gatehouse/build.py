@@ -234,7 +234,7 @@ def _end(route: Route, path: str, project: Project, kit: Collaborators, *, keeps
         return _raising(MissingTargetError)
     upstream = kit.functions if is_function(route.upstream) else kit.upstream
     end = forward(upstream, target_of(route, path, project), secrets=kit.secrets)
-    stages = [kit.model_calls(project, route, path)] if route.ai and keeps else []
+    stages = [kit.model_calls(project, route, path)] if (route.ai or route.budget) and keeps else []
     stages += [kit.cache(project, route, path, keeps=keeps)] if route.cache else []
     stages += [streaming(pace_of(route.stream), time.monotonic)] if route.stream else []
     return pipeline(*stages, end=end)

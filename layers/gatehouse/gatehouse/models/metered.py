@@ -84,6 +84,7 @@ class Metered:
         self._bytes = 0
         self._reader: UsageReader | None = None
         self._ended = False
+        self._heard = True
 
     def answered(self, reply: Reply) -> None:
         """Take the head of the answer; its body comes by `saw`."""
@@ -100,14 +101,18 @@ class Metered:
         if self._reader:
             self._reader.feed(chunk)
 
-    async def end(self, *, failed: bool = False) -> None:
+    async def end(self, *, failed: bool = False, heard: bool = True) -> None:
         """Close the account: the answer has ended, whole or not (*failed*), or there is none. Only once.
+
+        Without an answer, a model that may have *heard* the request is taken to have done all that it may: it works on
+        when the client has left or the gateway has stopped waiting.
 
         What is written then is waited for, but not for long, and is written also if whoever waits is cancelled.
         """
         if self._ended:
             return
         self._ended = True
+        self._heard = heard
         took_s = self._books.monotonic() - self._started
         failed = failed or not self._status or self._status >= FAILED
         row = self._row(took_s, took_s if self._first_byte_s is None else self._first_byte_s, failed=failed)
@@ -122,6 +127,8 @@ class Metered:
         read = self._reader.usage() if self._reader else None
         if read and not read.estimated:
             return read
+        if not self._status and self._heard:
+            return Usage(prompt=given, completion=max(most - given, 0), total=most, estimated=True)
         if not self._status or self._status >= FAILED:
             return replace(NOTHING, model=read.model if read else "")
         if read:

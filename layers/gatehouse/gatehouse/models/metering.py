@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from threading import Lock
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from gatehouse import logs
 from gatehouse.call import Call
@@ -72,6 +73,7 @@ class Meter:
         self.monotonic = monotonic
         self._shared = shared
         self._asking = Comfort(Elapsed(wall, monotonic), name="budgets", most_waiting=MOST_WAITING)
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._writing = 0
         self._lock = Lock()
 
@@ -100,6 +102,17 @@ class Meter:
         return Held(hold, asked=outcome is not None)
 
     async def _asked(self, asking: _Asking) -> Outcome | None:
+        """Return what the ledger says; None if it does not answer. A crowd before it is another matter.
+
+        Raises:
+            BudgetExceededError: too many were asking at once.
+        """
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(THREADS))
+        try:
+            await asyncio.wait_for(turn.acquire(), ASKING_S)
+        except TimeoutError as error:
+            message = "Too many calls are waiting to be counted. Try again in a moment."
+            raise BudgetExceededError(message, retry_after_s=1) from error
         try:
             return await self._asking.get(asking.ask, ASKING_S) or asking.left()
         except asyncio.CancelledError:
@@ -107,6 +120,8 @@ class Meter:
             if outcome and outcome.allowed:
                 self._start(partial(self._ledger.settle, asking.hold, 0), "budget not settled", _about(asking.hold, 0))
             raise
+        finally:
+            turn.release()
 
     def write(self, held: Held | None, actual: int, row: Row) -> list[Future[None]]:
         """Begin to write down that a call took *actual* tokens of what it *held*, and its *row*; never fails."""

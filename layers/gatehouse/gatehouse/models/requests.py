@@ -7,8 +7,10 @@ takes for one, could be judged here and mean something else there.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from gatehouse.canonical import json_object
 from gatehouse.errors import ForbiddenError, InvalidRequestError, PayloadTooLargeError
@@ -23,6 +25,8 @@ MODELS = ("models", "fallbacks")
 """Where some servers take models that answer if the first does not."""
 GIVEN = ("messages", "input", "prompt", "system", "tools", "instructions", "functions", "suffix")
 """Where the text stands that a model is given."""
+_JSON = re.compile(r'application/json(?:[ \t]*;[ \t]*charset="?utf-?8"?)?', re.IGNORECASE)
+"""One form of it: of two charsets an upstream could take the other one, and read something else."""
 JUDGED = frozenset({"model", "stream", "stream_options", "prompt", *LIMITS, *CHOICES, *MODELS})
 ANSWERLESS = ("/embeddings", "/moderations")
 """Where no token is made."""
@@ -40,6 +44,7 @@ class RequestRules:
         max_tokens: the most that may be asked for; None: as many as one likes.
         max_body: the longest body, in bytes.
         include_usage: whether streams are made to say what they took.
+        bounded: whether a call that names no most of tokens is sent with the one that is held for it.
         strictly: whether what cannot be read as a request for a model is refused. Where nothing depends on what it
             says it is let through, whatever it is, and only metered.
     """
@@ -49,6 +54,7 @@ class RequestRules:
     max_tokens: int | None = None
     max_body: int = 1024 * 1024
     include_usage: bool = False
+    bounded: bool = False
     strictly: bool = True
 
 
@@ -105,16 +111,20 @@ def judged(rules: RequestRules, path: str, content_type: str, body: bytes) -> Mo
 
 def _judged(rules: RequestRules, path: str, document: dict[str, Any], body: bytes) -> ModelRequest:
     model = _model(rules, document)
-    limit = _limit(rules, document)
-    made = 0 if path.endswith(ANSWERLESS) else limit * _answers(document)
+    limit, called = _limit(rules, document), unquote(path).rstrip("/")
+    made = 0 if called.endswith(ANSWERLESS) else limit * _answers(document)
     given = estimated(_bytes([document.get(key) for key in GIVEN]))
-    asking = rules.include_usage and path.endswith(ASKED_FOR_USAGE) and _asks_later(document)
+    changes: dict[str, Any] = {}
+    if rules.include_usage and called.endswith(ASKED_FOR_USAGE) and _asks_later(document):
+        changes["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
+    if rules.bounded and made and all(document.get(key) is None for key in LIMITS):
+        changes[_limit_of(called)] = limit
     return ModelRequest(
         model=name(model),
         given=min(given, MOST_RESERVED),
         reserved=min(max(given + made, 1), MOST_RESERVED),
-        body=_asking(document) if asking else body,
-        changed=asking,
+        body=_written({**document, **changes}) if changes else body,
+        changed=bool(changes),
     )
 
 
@@ -124,15 +134,18 @@ def _covers(allowed: str, given: str, ending: str) -> bool:
 
 
 def _document(content_type: str, body: bytes) -> dict[str, Any]:
-    kind, _, parameters = content_type.lower().partition(";")
-    charset = parameters.partition("charset=")[2].partition(";")[0].strip(' "')
-    if content_type and (kind.strip() != "application/json" or charset not in {"", "utf-8", "utf8"}):
+    if content_type and not _JSON.fullmatch(content_type.strip()):
         raise InvalidRequestError("The body must be JSON in UTF-8, and the Content-Type application/json.")
     try:
         document = json_object(body)
     except ValueError as error:
-        why = f" ({error})" if not isinstance(error, UnicodeError | json.JSONDecodeError) else ""
+        ours = not isinstance(error, UnicodeError | json.JSONDecodeError) and "set_int_max" not in str(error)
+        why = f" ({error})" if ours else ""
         raise InvalidRequestError(f"The body must be one JSON object in UTF-8{why}.") from error
+    if document.get("background") not in {None, False}:
+        raise InvalidRequestError("'background' is not taken here: what such an answer takes could not be counted.")
+    if not isinstance(document.get("stream", False), bool | None):
+        raise InvalidRequestError("'stream' must be true or false.")
     for key in document:
         known = key.casefold()
         if known != key and known in JUDGED:
@@ -204,13 +217,17 @@ def _asks_later(document: dict[str, Any]) -> bool:
     return document.get("stream") is True and plain
 
 
-def _asking(document: dict[str, Any]) -> bytes:
-    """Return *document* with the wish that its stream says what it took."""
-    options = {**(document.get("stream_options") or {}), "include_usage": True}
-    whole = {**document, "stream_options": options}
+def _limit_of(path: str) -> str:
+    """Return what the most tokens of an answer are called at *path*."""
+    if path.endswith("/responses"):
+        return "max_output_tokens"
+    return "max_completion_tokens" if path.endswith("/chat/completions") else "max_tokens"
+
+
+def _written(document: dict[str, Any]) -> bytes:
     try:
-        return json.dumps(whole, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # half of a surrogate pair: only an escape can say it
-        return json.dumps(whole, allow_nan=False, separators=(",", ":")).encode()
+        return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
     except ValueError as error:
         raise InvalidRequestError("The body has a number that is too large.") from error

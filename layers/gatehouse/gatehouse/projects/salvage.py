@@ -31,7 +31,6 @@ DOUBTFUL = (
     ("kept by subject", {"auth"}),
     ("nothing to keep", {"methods"}),
     ("it counts by", {"auth", "organization"}),
-    ("a budget is of a model's tokens", {"ai"}),
 )
 """Findings that may only follow from one of these keys having been taken out, of the route or (`/`) of the file."""
 

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gatehouse.call import Call, Handler, Reply, RequestBody, Stage
+from gatehouse.errors import (
+    AuthUnavailableError,
+    ForbiddenError,
+    InvalidRequestError,
+    MissingTargetError,
+    PayloadTooLargeError,
+)
+from gatehouse.headers import Headers
+from gatehouse.hygiene import spelling
 from gatehouse.models.budgets import TokenBudget
 from gatehouse.models.metered import Terms
 from gatehouse.models.requests import ModelRequest, RequestRules, check_path, judged
 from gatehouse.projects.model import Ai, Project, Route
 from gatehouse.routes import below, split
+from gatehouse.upstreams import UnansweredError
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 """What asks no model for anything, unless it has a body all the same."""
+NEVER_HEARD = (UnansweredError, MissingTargetError, ForbiddenError, PayloadTooLargeError, AuthUnavailableError)
+"""What ends a call before the model has had the request."""
+WITHHELD = frozenset({"api-key", "openai-organization", "openai-project", "x-api-key", "x-goog-api-key"})
+"""Fields by which clients would choose who pays a model; project files may say them."""
 OF_THE_BODY = ("content-digest", "content-md5", "digest", "repr-digest")
 """What is no longer right of a body that we have changed."""
 
@@ -44,7 +59,8 @@ def policy_of(project: Project, route: Route, path: str) -> ModelCalls:
         models=said.models,
         max_tokens=said.max_tokens,
         max_body=said.max_body,
-        include_usage=said.include_usage,
+        include_usage=said.include_usage or budget is not None,
+        bounded=bool(said.max_tokens or budget),
         strictly=bool(depends),
     )
     tokens = None
@@ -67,8 +83,8 @@ class Account(Protocol):
         """Take the next bytes of the answer. Never raises."""
         ...
 
-    async def end(self, *, failed: bool = False) -> None:
-        """Close the account; only the first time counts."""
+    async def end(self, *, failed: bool = False, heard: bool = True) -> None:
+        """Close the account; only the first time counts. *heard* is whether the model may have had the request."""
         ...
 
 
@@ -112,13 +128,15 @@ def model_calls(policy: ModelCalls, meter: Meter) -> Stage:
         body = await call.body.read()
         if not body and call.method in BODILESS:
             return await forward(call)
+        if policy.rules.strictly:
+            _check_fields(call)
         request = judged(policy.rules, path, call.headers.get("content-type"), body)
         account = await meter.begin(policy.terms, request, call)
         try:
             reply = await forward(_sent(call, request))
             account.answered(reply)
-        except BaseException:
-            await account.end(failed=True)
+        except BaseException as error:
+            await account.end(failed=True, heard=not isinstance(error, NEVER_HEARD))
             raise
         if isinstance(reply.body, bytes):
             account.saw(reply.body)
@@ -132,11 +150,28 @@ def model_calls(policy: ModelCalls, meter: Meter) -> Stage:
 
 
 def _sent(call: Call, request: ModelRequest) -> Call:
-    """Return *call* as it goes to the model: its answer may not be coded, or nobody could read what it took."""
-    if not request.changed:
-        return replace(call, headers=call.headers.without("accept-encoding"))
-    headers = call.headers.without("accept-encoding", *OF_THE_BODY)
-    return replace(call, headers=headers, body=_Changed(request.body, call.body))
+    """Return *call* as it goes to the model: without what chooses another's account, key or price there.
+
+    Its answer may not be coded, or nobody could read what it took.
+    """
+    dropped = {"accept-encoding", *WITHHELD, *(OF_THE_BODY if request.changed else ())}
+    kept = (pair for pair in call.headers if not _is_dropped(spelling(pair[0]), dropped))
+    headers = Headers(tuple(kept))
+    return replace(call, headers=headers, body=_Changed(request.body, call.body) if request.changed else call.body)
+
+
+def _is_dropped(name: str, dropped: AbstractSet[str]) -> bool:
+    return name in dropped or name.startswith("cf-aig-")
+
+
+def _check_fields(call: Call) -> None:
+    """Refuse fields of the request that make its body another one to an upstream than to us."""
+    for name, value in call.headers:
+        known = spelling(name)
+        if known == "content-encoding" and value.strip().lower() not in {"", "identity"}:
+            raise InvalidRequestError("Send the body as it is, without Content-Encoding.")
+        if known == "content-type" and name != known:
+            raise InvalidRequestError(f"Write Content-Type, and not '{name}'.")
 
 
 async def _metered(body: AsyncGenerator[bytes, None], account: Account) -> AsyncGenerator[bytes, None]:

@@ -102,8 +102,9 @@ async def _unwanted(asking: asyncio.Future[Reply]) -> None:
 
 
 def _takes_comments(headers: Headers) -> bool:
-    kind, coding = headers.get("content-type"), headers.get("content-encoding")
-    return kind.partition(";")[0].strip().lower() == EVENTS and coding.strip().lower() in {"", "identity"}
+    kinds, codings = headers.get_all("content-type"), headers.get_all("content-encoding")
+    plain = all(coding.strip().lower() in {"", "identity"} for coding in codings)
+    return plain and [kind.partition(";")[0].strip().lower() for kind in kinds] == [EVENTS]
 
 
 class _Watch:

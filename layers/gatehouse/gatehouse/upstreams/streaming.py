@@ -114,10 +114,15 @@ async def _body(response: aiohttp.ClientResponse, *, streamed: bool) -> Body:
 
 
 async def _stream(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    framed = response.content_length is not None or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    protocol = response.connection.protocol if response.connection and not framed else None
     try:
         yield b""
         async for chunk in response.content.iter_any():
             yield chunk
+        # A body that ends with its connection ends for aiohttp also where that was reset.
+        if protocol is not None and isinstance(protocol.exception(), OSError):
+            raise UpstreamUnreachableError
     finally:
         response.close()
 
