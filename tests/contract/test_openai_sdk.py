@@ -89,6 +89,7 @@ def test_signs_of_life_are_no_tokens(client: OpenAI, ai: Models):
         lines = raw.iter_lines()
         assert any(line.startswith(":") for line in lines)  # the model is silent until after the comment
         ai.server.go_on()
+        assert list(lines)  # to its end: a client that leaves would be noticed while the next one is served
     with ai.server.pausing(), say(client, stream=True) as stream:
         said = map(tokens_of, stream)
         first = next(token for token in said if token)
