@@ -114,12 +114,12 @@ INTERNAL = {"x-internal-key": SECRETS["INTERNAL_GATEWAY_KEY"]}
 FOR_CROW = {**INTERNAL, "x-organization-id": "own-crow", "x-user-id": "ada"}
 CASES = {
     "session": Case(
-        "/api/v1/products/7",
+        "/api/v1/search/7",
         identity("session", user="ada", organization="crow", token="a.b.c"),
         told={**FOR_CROW, "authorization": "Bearer a.b.c"},
     ),
     "key without a token": Case(
-        "/api/v2/crawler-jobs", identity("api_key", user="ada", organization="crow"), told=FOR_CROW
+        "/api/v2/knowledge", identity("api_key", user="ada", organization="crow"), told=FOR_CROW
     ),
     "no organisation": Case("/api/v1/users/me", identity("session", user="ada"), told={**INTERNAL, "x-user-id": "ada"}),
     "visitor": Case(
