@@ -292,7 +292,7 @@ def test_an_upstream_that_breaks_off_is_a_cut_and_no_end(
         stage.upstream.may_go_on.set()
         said += read_out(client)
     assert said.count(FIRST) == 1
-    assert END not in said
+    assert END not in said.partition(b"\r\n\r\n")[2]  # a head may end so, too
     assert logged.line("request")["cut"] is True
 
 
@@ -316,7 +316,7 @@ def test_a_stream_that_outstays_its_time_is_a_cut_and_no_end(
     with asking(stage.gate.port, path, logged.id) as client:
         said = read_until(client, FIRST) + read_out(client)
     assert 0.9 < time.monotonic() - started < 3
-    assert END not in said
+    assert END not in said.partition(b"\r\n\r\n")[2]  # a head may end so, too
     assert stage.upstream.left.wait(SOON_S)
     assert logged.line("request")["cut"] is True
     assert logged.line("stream cut")["exception"] in why
@@ -334,7 +334,7 @@ def test_bytes_that_are_no_chunk_are_a_cut(stage: Stage):
         stage.upstream.may_go_on.set()
         said += read_out(client)
     assert b"not a chunk" not in said
-    assert END not in said
+    assert END not in said.partition(b"\r\n\r\n")[2]  # a head may end so, too
 
 
 # ----------------------------------------------------------------------------------------------------- both hosts

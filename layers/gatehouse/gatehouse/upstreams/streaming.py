@@ -118,13 +118,23 @@ async def _stream(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, Non
     protocol = response.connection.protocol if response.connection and not framed else None
     try:
         yield b""
-        async for chunk in response.content.iter_any():
-            yield chunk
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError):
+            yield _left(response.content)
+            raise
         # A body that ends with its connection ends for aiohttp also where that was reset.
         if protocol is not None and isinstance(protocol.exception(), OSError):
             raise UpstreamUnreachableError
     finally:
         response.close()
+
+
+def _left(content: aiohttp.StreamReader) -> bytes:
+    """Return what had come of an answer before it broke off: aiohttp fails a reader before it hands that out."""
+    chunks = getattr(content, "_buffer", ())
+    return b"".join(chunks)[getattr(content, "_buffer_offset", 0) :]
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO | None:
