@@ -118,3 +118,13 @@ def test_any_fields_are_taken_or_refused_as_an_invalid_request(sent: list[Pair])
         return
     for _, value in inward(Headers(tuple(sent)), ()):
         assert not set(value) & set("\r\n\0")
+
+
+@pytest.mark.parametrize(("length", "passes"), [(256, True), (257, False), (60_000, False)])
+def test_a_name_that_is_too_long_to_be_remembered_is_refused(length: int, passes: bool):
+    headers = Headers((("x" * length, "1"),))
+    if passes:
+        check_request(headers)
+    else:
+        with pytest.raises(InvalidRequestError, match="send a shorter one"):
+            check_request(headers)

@@ -23,7 +23,7 @@ from gatehouse.errors import (
 from gatehouse.headers import Pair
 from gatehouse.lambda_answer import MOST_ANSWER_BYTES
 from gatehouse.stages.forward import Target, forward
-from gatehouse.upstreams import Outbound, UnansweredError, Upstream, buffered, streaming
+from gatehouse.upstreams import Outbound, UnansweredError, Upstream, idle, streaming
 from gatehouse.upstreams.buffered import BufferedUpstream
 from gatehouse.upstreams.streaming import StreamingUpstream
 from tests.unit.fakes import a_call, run
@@ -529,7 +529,7 @@ def test_an_answer_that_says_close_ends_its_connection(make: Callable[[], Upstre
 
 
 def test_a_connection_is_not_kept_longer_than_upstreams_keep_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffered, "KEPT_IDLE_S", 0.0)
+    monkeypatch.setattr(idle, "KEPT_IDLE_S", 0.0)
     _, server = twice(BufferedUpstream, keep_answering, lambda _: None, "GET")
     assert len(server.connections) == 2
 

@@ -47,6 +47,7 @@ NEVER_SET = frozenset({
 SINGLE = frozenset({"authorization", "content-length", "content-type", "host"})
 """Fields that decide something, and so may be said only once (RFC 9110 section 5.3)."""
 
+MOST_NAME_BYTES = 256
 LEAST_STATUS, MOST_STATUS = 200, 599
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]*)(?::[0-9]{0,5})?")
@@ -151,6 +152,8 @@ def check_request(headers: Headers) -> None:
     """
     said: dict[str, str] = {}
     for name, value in headers.pairs:
+        if len(name) > MOST_NAME_BYTES:  # before it is remembered in any spelling
+            raise InvalidRequestError(f"A header has a name of more than {MOST_NAME_BYTES} bytes; send a shorter one.")
         if spelling(name) in SINGLE and said.setdefault(spelling(name), value) != value:
             raise InvalidRequestError(f"The header '{name}' was sent more than once; send it once.")
         if not _is_name(name):

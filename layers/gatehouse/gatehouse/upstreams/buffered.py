@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import http.client
 import re
-import select
 import ssl
 import time
-from collections import defaultdict
 from contextlib import ExitStack
 from functools import cached_property, partial
 from urllib.parse import urlsplit
@@ -21,12 +19,12 @@ from gatehouse.call import Reply
 from gatehouse.errors import ResponseTooLargeError, UpstreamTimeoutError, UpstreamUnreachableError
 from gatehouse.headers import Headers
 from gatehouse.lambda_answer import MOST_ANSWER_BYTES, fits
-from gatehouse.upstreams import CONNECT_S, FINAL_STATUS, KEPT_IDLE_S, Outbound, UnansweredError
+from gatehouse.upstreams import CONNECT_S, FINAL_STATUS, Outbound, UnansweredError
+from gatehouse.upstreams.idle import IdleConnections, Place
 from gatehouse.upstreams.strict import StrictResponse, limit
 
 BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
-Place = tuple[str, str, int]
 _FOLD = re.compile(r"[ \t]*[\r\n\0]+[ \t]*")
 
 
@@ -37,7 +35,7 @@ class BufferedUpstream:
     """
 
     def __init__(self) -> None:
-        self._idle: defaultdict[Place, list[tuple[http.client.HTTPConnection, float]]] = defaultdict(list)
+        self._idle = IdleConnections()
 
     async def send(self, outbound: Outbound) -> Reply:
         """Send *outbound* once; see `Upstream.send`."""
@@ -45,7 +43,7 @@ class BufferedUpstream:
         url = urlsplit(outbound.url)
         place = (url.scheme, url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
         target = outbound.url[outbound.url.index("/", len(url.scheme) + 3) :]
-        connection = self._taken(place) or await self._connected(place, outbound.timeout_s)
+        connection = self._idle.taken(place) or await self._connected(place, outbound.timeout_s)
         with ExitStack() as closing:
             closing.callback(connection.close)
             response = _sent(connection, outbound, target, deadline)
@@ -54,25 +52,12 @@ class BufferedUpstream:
             if reusable:
                 closing.pop_all()
         if reusable:
-            self._idle[place].append((connection, time.monotonic()))
+            self._idle.keep(place, connection)
         return reply
 
     async def close(self) -> None:
         """Close every idle connection."""
-        for kept in self._idle.values():
-            for connection, _ in kept:
-                connection.close()
-        self._idle.clear()
-
-    def _taken(self, place: Place) -> http.client.HTTPConnection | None:
-        """Return an idle connection that the upstream has not closed, also while this process was frozen."""
-        kept = self._idle[place]
-        while kept:
-            connection, since = kept.pop()
-            if time.monotonic() - since < KEPT_IDLE_S and not _dropped(connection):
-                return connection
-            connection.close()
-        return None
+        self._idle.close()
 
     async def _connected(self, place: Place, timeout_s: float) -> http.client.HTTPConnection:
         scheme, host, port = place
@@ -142,11 +127,3 @@ def _answer(response: http.client.HTTPResponse) -> Reply:
 def _unfolded(value: str) -> str:
     """Return *value* on one line (RFC 9112 section 5.2): a line break in it would be a header of its own."""
     return _FOLD.sub(" ", value)
-
-
-def _dropped(connection: http.client.HTTPConnection) -> bool:
-    """Say whether an idle connection has something to read: its end, or bytes nobody asked for."""
-    try:
-        return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
-    except (OSError, ValueError):
-        return True
