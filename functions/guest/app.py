@@ -29,6 +29,7 @@ async def guest(request: Request) -> dict[str, object]:
     call = web.call_of(request)
     with audited("guest", who=GUEST, source_ip=call.client_ip, request_id=call.request_id) as said:
         project, tokens = kit.projects.issuing(asked.project)
+        call.notes["project"] = project.project
         route = grants.guest_route(project, tokens, asked.route)
         issued = grants.issue(await kit.keys.current(), tokens, grants.guest_claims(tokens, route), time.time())
         said.update(project=project.project, route=route, jti=issued.jti)

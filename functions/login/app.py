@@ -30,7 +30,9 @@ async def login(request: Request) -> dict[str, object]:
     call = web.call_of(request)
     with audited("login", who=asked.username, source_ip=call.client_ip, request_id=call.request_id) as said:
         project, tokens = kit.projects.issuing(asked.project)
+        call.notes["project"] = project.project
         account = await asyncio.to_thread(_account, asked, call.client_ip)
+        call.notes.update(credential="login", subject=account.username)
         claims = grants.login_claims(tokens, account.username, account.role)
         issued = grants.issue(await kit.keys.current(), tokens, claims, time.time())
         said.update(project=project.project, route=claims["route"], role=account.role, jti=issued.jti)

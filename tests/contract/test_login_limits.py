@@ -255,11 +255,11 @@ def audited(capsys: pytest.CaptureFixture[str], *secrets: str) -> dict[str, Any]
     for secret in (PASSWORD, WRONG, "$argon2", "eyJ", *secrets):
         assert secret not in output
     records = [json.loads(line) for line in output.splitlines()]
-    (record,) = [one for one in records if one["event"] == "audit"]
-    (request,) = [one for one in records if one["event"] == "request"]
+    (record,) = [one for one in records if one["message"] == "audit"]
+    (request,) = [one for one in records if one["message"] == "request"]
     assert record.pop("requestId") == request["requestId"]
-    assert record.pop("time") <= request["time"]
-    assert record.pop("event") == "audit"
+    assert record.pop("timestamp") <= request["timestamp"]
+    assert record.pop("message") == "audit"
     assert record.pop("level") == "INFO"
     found: dict[str, Any] = record
     return found

@@ -198,7 +198,7 @@ def test_whatever_is_purged_or_refused_leaves_one_audit_line(
     mangum_send("DELETE", f"/auth/cache?{query}", bearer(admin_token))
     (line,) = audit_lines(capsys)
     number = {"generation": kept(house).number} if result == "ok" else {}
-    about = {name: line[name] for name in {*line} - {"level", "time", "event", "from", "requestId"}}
+    about = {name: line[name] for name in {*line} - {"level", "timestamp", "message", "service", "from", "requestId"}}
     assert about == {"action": "cache purge", "who": "ada", "result": result, **said, **number}
     assert line["from"]
     assert line["requestId"]
@@ -212,7 +212,7 @@ def test_somebody_who_may_not_is_in_the_trail(mangum_send: Send, guest_token: st
 
 def audit_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     lines = map(json.loads, capsys.readouterr().out.splitlines())
-    return [line for line in lines if line["event"] == "audit"]
+    return [line for line in lines if line["message"] == "audit"]
 
 
 def test_both_hosts_number_the_same_purges(uvicorn_send: Send, mangum_send: Send, admin_token: str, house: House):

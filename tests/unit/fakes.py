@@ -125,6 +125,9 @@ class FakeRevocations:
         if identity.token_id in self.revoked:
             raise TokenRevokedError
 
+    def age_s(self) -> float:
+        return 1.5
+
 
 class FakeOrganizations:
     """Organisations that a test makes: by the name that a credential has for one, its own id."""

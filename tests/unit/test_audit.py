@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -32,10 +33,11 @@ def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_an_event_is_one_line_with_who_what_from_where_and_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     audit.audit("login", who="ada", source_ip="192.0.2.7", result="ok", request_id="r1", project="metacogna", jti="j1")
     record = said(capsys)
-    assert record.pop("time") > 1_700_000_000
+    assert datetime.fromisoformat(record.pop("timestamp")) > datetime(2026, 1, 1, tzinfo=UTC)
     assert record == {
         "level": "INFO",
-        "event": "audit",
+        "message": "audit",
+        "service": "gatehouse",
         "action": "login",
         "who": "ada",
         "from": "192.0.2.7",
@@ -48,7 +50,7 @@ def test_an_event_is_one_line_with_who_what_from_where_and_the_result(capsys: py
 
 def test_what_is_not_known_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     audit.audit("key promote", who="ada", result="ok")
-    assert set(said(capsys)) == {"level", "time", "event", "action", "who", "result"}
+    assert set(said(capsys)) == {"level", "timestamp", "message", "service", "action", "who", "result"}
 
 
 @pytest.mark.parametrize("result", ["ok", "refused", "limited", "failed", "unavailable"])

@@ -182,7 +182,7 @@ def test_whatever_fails_is_one_refusal_and_one_line_in_the_log(
     assert caught.value.status == 503
     assert len(upstream.sent) == 1
     (line,) = lines(capsys)
-    assert (line["event"], line["service"], line["reason"]) == ("auth service failed", "http://auth.test", reason)
+    assert (line["message"], line["service"], line["reason"]) == ("auth service failed", "http://auth.test", reason)
     assert "s=1" not in json.dumps(line)
     assert "disableRefresh" not in json.dumps(line)
 

@@ -267,7 +267,7 @@ def test_without_the_table_the_upstream_is_asked_and_nobody_fails(
     assert table.heard() == ["look"]
     assert said(here.ask()).startswith("fwd=stale")  # nobody knows what was purged
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (line["event"], line["reason"]) == ("cache not reached", type(error).__name__)
+    assert (line["message"], line["reason"]) == ("cache not reached", type(error).__name__)
 
 
 def test_a_table_that_failed_is_left_alone_for_a_while_and_then_asked_again() -> None:

@@ -86,7 +86,7 @@ def test_if_renewing_behind_fails_nobody_notices_and_the_next_one_tries_again(
     assert drive(twice(), here.clock) == [b"kept", b"kept", b"3"]
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     expected = [("answer not renewed", type(failure).__name__)] if isinstance(failure, Exception) else []
-    assert [(line["event"], line["reason"]) for line in lines] == expected
+    assert [(line["message"], line["reason"]) for line in lines] == expected
 
 
 def test_who_hangs_up_does_not_stop_what_is_renewed_behind() -> None:

@@ -516,4 +516,4 @@ def test_what_cannot_be_read_is_said_in_the_log(table: Table, item: dict[str, An
         assert table.process().look(PLACE, GONE, now=NOW).stored is None
         table.process().look("", GONE, now=NOW)
         table.process().look("another", GONE, now=NOW)
-    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["kept answer not readable"]
+    assert [json.loads(line)["message"] for line in out.getvalue().splitlines()] == ["kept answer not readable"]

@@ -568,7 +568,7 @@ def test_what_is_logged_of_a_failure_has_no_query_and_nothing_of_the_answer(caps
 
     run(play())
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["event"] for line in lines] == ["foreign keys not fetched", "foreign keys refused"]
+    assert [line["message"] for line in lines] == ["foreign keys not fetched", "foreign keys refused"]
     assert all(line["url"] == URL for line in lines)
     assert "s3cret" not in json.dumps(lines)
 
@@ -583,8 +583,9 @@ def test_a_change_of_keys_is_logged_once(capsys: pytest.CaptureFixture[str]) -> 
         await world.has("k2")
 
     run(play())
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["event"], line["kids"], line["level"]) == ("foreign keys changed", "k1, k2", "INFO")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (line,) = [line for line in lines if line["message"] != "foreign keys fetched"]
+    assert (line["message"], line["kids"], line["level"]) == ("foreign keys changed", "k1, k2", "INFO")
 
 
 # ----------------------------------------------------------------------------------------------------------- retries

@@ -327,7 +327,7 @@ def changed(before: str, after: str, capsys: pytest.CaptureFixture[str]) -> list
     assert OTHER_SECRET not in printed
     assert "PRIVATE" not in printed
     lines = [json.loads(line) for line in printed.splitlines()]
-    return [line for line in lines if line["event"] == "audit"]
+    return [line for line in lines if line["message"] == "audit"]
 
 
 def test_a_ring_that_changes_is_noted_with_what_came_and_went(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def test_what_is_left_is_on_every_answer_and_a_refusal_says_when(tmp_path: Path)
     limited(reply, 30)  # 29.5, rounded up
     assert reply.headers.get_all("ratelimit") == ('"standard";r=0;t=30',)
     assert reply.headers.get("cache-control") == "no-store"
-    assert doors.notes["limit"] == "standard"
+    assert doors.notes["limitedBy"] == "standard"
     assert {"Retry-After", "RateLimit", "RateLimit-Policy"} <= set(
         reply.headers.get("access-control-expose-headers").split(", ")
     )
@@ -300,7 +300,7 @@ def test_without_the_table_a_process_keeps_the_limit_by_itself(
     allowed = [run(here.one(call)).allowed for _ in range(3)]
     assert (allowed, call.notes["limitedHere"]) == ([True, True, False], True)
     (line,) = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (line["event"], line["level"], line["reason"]) == ("limits not reached", "ERROR", type(error).__name__)
+    assert (line["message"], line["level"], line["reason"]) == ("limits not reached", "ERROR", type(error).__name__)
 
 
 def test_that_the_table_is_away_is_said_once_whatever_the_number_of_requests(

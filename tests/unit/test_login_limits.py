@@ -323,7 +323,7 @@ def test_a_login_counts_although_its_charge_could_not_be_given_back(
     with door.limits.charged("ada", HOME):
         door.buckets.trouble = TimeoutError("ada")
         door.places.trouble = TimeoutError("ada")
-    assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == [
+    assert [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()] == [
         "login attempt not given back",
         "place of a login not kept",
     ]

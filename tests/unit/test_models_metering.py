@@ -166,7 +166,7 @@ class World:
 
 def logged(capsys: pytest.CaptureFixture[str], event: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    return [line for line in lines if line["event"] == event]
+    return [line for line in lines if line["message"] == event]
 
 
 def test_what_a_call_may_take_is_held_and_what_it_took_is_settled() -> None:
@@ -233,7 +233,9 @@ def test_without_a_table_there_is_the_log(capsys: pytest.CaptureFixture[str]) ->
         "project": "p", "route": "ai", "model": "m-1", "promptTokens": 3, "completionTokens": 4, "totalTokens": 7,
         "estimated": False, "durationMs": 1250, "firstByteMs": 250, "status": 200, "requestId": "request-0001",
     }  # fmt: skip
-    assert {name: value for name, value in line.items() if name not in {"level", "time", "event"}} == expected
+    assert {
+        name: value for name, value in line.items() if name not in {"level", "timestamp", "message", "service"}
+    } == expected
 
 
 @pytest.mark.parametrize(
@@ -403,7 +405,7 @@ def test_what_cannot_be_written_is_tried_again_and_then_logged_with_its_numbers(
 
     run(one())
     out = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    lost = {line["event"]: line for line in out if line["level"] == "ERROR"}
+    lost = {line["message"]: line for line in out if line["level"] == "ERROR"}
     if failing == 4:
         assert lost["usage not written"]["totalTokens"] == 7
         assert (lost["budget not settled"]["held"], lost["budget not settled"]["tokens"]) == (40, 7)

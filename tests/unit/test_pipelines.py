@@ -374,7 +374,7 @@ def test_a_body_is_not_read_before_the_caller_is_known() -> None:
 def test_the_route_and_the_code_are_noted_for_the_log() -> None:
     call = a_call("/build/x")
     run(gateway(metacogna(), FakeKit())(call))
-    assert call.notes == {"route": "BUILD", "code": "MISSING_TOKEN"}
+    assert call.notes == {"project": "metacogna", "route": "BUILD", "error": "MISSING_TOKEN"}
 
 
 # ---------------------------------------------------------------------------------------------------- error bodies
@@ -593,7 +593,7 @@ def test_methods_are_compared_exactly(method: str, good: bool) -> None:
 def test_what_nobody_expected_is_logged_without_its_words(capsys: pytest.CaptureFixture[str]) -> None:
     call = a_call()
     reply = run(recover(call, raising(ValueError("secret words"))))
-    assert body_of(reply)["code"] == call.notes["code"] == "INTERNAL"
+    assert body_of(reply)["code"] == call.notes["error"] == "INTERNAL"
     logged = capsys.readouterr().out
     assert "ValueError" in logged
     assert "request-0001" in logged

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from gatehouse import logs, passwords
+from gatehouse import logs, metrics, passwords
 from gatehouse.errors import AuthUnavailableError, InvalidCredentialsError
 from gatehouse.logins import USERNAME
 from gatehouse.stores.admins import AdminRecord
@@ -59,7 +59,7 @@ def _read(records: Records, username: str) -> AdminRecord | None:
     try:
         return records.get(username)
     except Exception as error:
-        logs.error("admin record not read", reason=type(error).__name__)
+        logs.error("admin record not read", reason=type(error).__name__, **metrics.store_failed("admins"))
         raise AuthUnavailableError from error
 
 

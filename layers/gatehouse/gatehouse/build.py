@@ -123,7 +123,7 @@ def gateway(projects: Projects, kit: Collaborators) -> Handler:
         loose = loosely(path)
         if loose != path and loose_table.find(loose) != (project.project, route.name):
             return await ambiguous(call)
-        call.notes["route"] = route.name
+        call.notes.update(project=project.project, route=route.name)
         return await handler(replace(call, path=path, query=query, route=route.name))
 
     return gateway

@@ -14,6 +14,9 @@ from gatehouse.errors import ForbiddenError, InvalidTokenError, MissingTokenErro
 from gatehouse.projects import Project, Projects
 from gatehouse.tokens import Issuer, TokenVerifier
 
+MOST_SAID = 256
+"""How much of a subject the access log says, in characters."""
+
 
 class Collaborators(Protocol):
     """What proves a caller; `kit.Kit` is it."""
@@ -55,6 +58,7 @@ async def caller(call: Call, kit: Collaborators) -> Caller:
     issuer = Issuer(issuer=project.issuer, audience=project.audience, projects=_unaddressed(project))
     identity = await kit.verifier(issuer).verify(token)
     await kit.revocations.check(identity, project.project, strict=True)
+    call.notes.update(project=project.project, credential=identity.kind, subject=identity.subject[:MOST_SAID])
     return Caller(project, identity)
 
 

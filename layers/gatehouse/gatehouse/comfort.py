@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TypeVar
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.clock import Elapsed, Instant
 
 QUIET_S = 5.0
@@ -67,7 +67,9 @@ class Comfort:
     def _fail(self, error: Exception, about: dict[str, object]) -> None:
         """Leave it alone for a while, and say so once, whatever the number of requests that were waiting."""
         if not self.is_quiet:
-            logs.error(f"{self._name} not reached", **about, reason=type(error).__name__)
+            logs.error(
+                f"{self._name} not reached", **about, reason=type(error).__name__, **metrics.store_failed(self._name)
+            )
         self._failed = self._elapsed.now()
 
     @cached_property

@@ -10,7 +10,8 @@ from contextlib import aclosing
 from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
 
-from gatehouse import logs
+from gatehouse import access_log, logs
+from gatehouse.access_log import Ended
 from gatehouse.call import Call, Handler, Reply
 from gatehouse.errors import (
     NO_ROUTE,
@@ -43,6 +44,8 @@ DEADLINE = "gatehouse.deadline"
 """Where a host that ends invocations puts the moment it will, on the clock of `time.monotonic`."""
 INVOCATION = "gatehouse.invocation"
 """Where such a host puts the invocation's id."""
+_starts = iter((True,))
+"""What the first request of a process takes, and nobody after it."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 
 
@@ -144,7 +147,7 @@ def _path(scope: Scope) -> str:
 
 
 async def _answer(handle: Handler, call: Call, send: Send) -> None:
-    started = time.monotonic()
+    started, cold = time.monotonic(), next(_starts, False)
     try:
         reply = await handle(call)
     except ClientGoneError:
@@ -152,29 +155,30 @@ async def _answer(handle: Handler, call: Call, send: Send) -> None:
         return
     except Exception as error:  # noqa: BLE001  # nothing leaves this gateway without our error body
         logs.crash("unexpected failure", error, requestId=call.request_id)
+        call.notes["error"] = InternalError.code
         reply = render(InternalError(), call)
-    cut = False
+    head_s, cut, sent = time.monotonic() - started, False, _Sent(send)
     try:
-        await _write(call, reply, send)
+        await _write(call, reply, sent)
     except CutError:
         cut = True
         raise
     finally:
-        _log(call, reply, started, cut=cut)
+        total_s = time.monotonic() - started
+        ended = Ended(status=reply.status, sent_bytes=sent.bytes, head_s=head_s, total_s=total_s, cut=cut, cold=cold)
+        logs.info("request", **access_log.line(call, ended))
 
 
-def _log(call: Call, reply: Reply, started: float, *, cut: bool) -> None:
-    """Write the access-log line; it has the path and not the query, where secrets like to stand."""
-    logs.info(
-        "request",
-        requestId=call.request_id,
-        method=call.method,
-        path=call.path,
-        status=reply.status,
-        ms=round((time.monotonic() - started) * 1000, 1),
-        **call.notes,
-        **({"cut": True} if cut else {}),
-    )
+class _Sent:
+    """A `Send` that counts what leaves of the body."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.bytes = 0
+
+    async def __call__(self, message: Message) -> None:
+        await self._send(message)
+        self.bytes += len(message.get("body", b""))
 
 
 async def _write(call: Call, reply: Reply, send: Send) -> None:

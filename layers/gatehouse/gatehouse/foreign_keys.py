@@ -10,11 +10,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
+from typing import Any
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.clock import Clock, Instant
 from gatehouse.errors import AuthUnavailableError
 from gatehouse.jwk_set import ForeignKey, KeySetError
+from gatehouse.metric_names import KEY_AGE, KEY_FETCHES, Metric
 from gatehouse.published_keys import STALE_S, Published, PublishedKeys
 
 UNKNOWN_S = 60.0
@@ -162,6 +164,9 @@ class ForeignKeys:
             self._failed = self._elapsed.now()
             return
         self._take(published)
+        logs.info(
+            "foreign keys fetched", url=self._published.where, kids=_list(published.keys), **self._counted("fetched")
+        )
         await self._published.share(published)
 
     async def _asked_for(self) -> Published | None:
@@ -172,9 +177,9 @@ class ForeignKeys:
             try:
                 return await self._published.fetched(None if until == inf else until)
             except KeySetError as error:
-                self._log("foreign keys refused", str(error))
+                self._log("foreign keys refused", str(error), **self._counted("refused"))
             except Exception as error:  # noqa: BLE001  # whatever it is: good keys are kept, none means 503
-                self._log("foreign keys not fetched", type(error).__name__)
+                self._log("foreign keys not fetched", type(error).__name__, **self._counted("failed"))
             if self._elapsed.monotonic() > until - HURRY_S and self._until > until:
                 continue  # it was cut short for who asked first; others have more time
             pause_s = next(waits, inf) * (0.75 + self._jitter() / 2)
@@ -188,8 +193,15 @@ class ForeignKeys:
         if before and before.keys != published.keys:
             self._log("foreign keys changed", "the issuer has others", level="INFO", kids=_list(published.keys))
 
-    def _log(self, event: str, reason: str, *, level: str = "ERROR", **fields: str) -> None:
-        logs.line(level, event, url=self._published.where, reason=reason, **fields)
+    def _counted(self, outcome: str) -> dict[str, Any]:
+        """Return the members that count, by the line that says so, that the issuer was asked."""
+        numbers: dict[Metric, float] = {KEY_FETCHES: 1}
+        if self._held is not None:
+            numbers[KEY_AGE] = round(self._elapsed.since(self._held.seen), 1)
+        return metrics.embedded(numbers, issuer=self._published.host, outcome=outcome)
+
+    def _log(self, message: str, reason: str, *, level: str = "ERROR", **fields: Any) -> None:
+        logs.line(level, message, url=self._published.where, reason=reason, **fields)
 
 
 def _list(kids: Iterable[str]) -> str:

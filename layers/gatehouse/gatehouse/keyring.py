@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.audit import audit
 from gatehouse.clock import Clock, Elapsed, Instant
 from gatehouse.errors import AuthUnavailableError
@@ -114,7 +114,7 @@ class LiveKeyRing:
         except KeyRingError as error:
             logs.error("key ring refused", reason=str(error))
         except Exception as error:  # noqa: BLE001  # whatever the store raises: good keys are kept, none means 503
-            logs.error("key ring not fetched", reason=type(error).__name__)
+            logs.error("key ring not fetched", reason=type(error).__name__, **metrics.store_failed("secrets"))
         else:
             self._take(ring)
             self._fetched, self._failed = self._elapsed.now(), None

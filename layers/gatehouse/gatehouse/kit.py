@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.call import Stage
 from gatehouse.credentials import Credential
 from gatehouse.keyring import LiveKeyRing
@@ -70,6 +70,7 @@ class Kit:
         """
         from gatehouse.stores import secrets
 
+        metrics.publish(self.settings.metrics_namespace, self.settings.environment)
         arn = self.settings.secret_arn
         if not secrets.at_hand(arn):
             return
@@ -78,7 +79,7 @@ class Kit:
         except KeyRingError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever is wrong with the store, it is asked again
-            logs.error("key ring not fetched", reason=type(error).__name__)
+            logs.error("key ring not fetched", reason=type(error).__name__, **metrics.store_failed("secrets"))
         else:
             self.__dict__["keys"] = self._keys(ring)
 

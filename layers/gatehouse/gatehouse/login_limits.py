@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.addresses import site
 from gatehouse.clock import Clock
 from gatehouse.errors import AuthUnavailableError, RateLimitedError
@@ -102,7 +102,7 @@ class LoginLimits:
         except RateLimitedError:
             raise
         except Exception as error:
-            logs.error("login attempt not counted", reason=type(error).__name__)
+            logs.error("login attempt not counted", reason=type(error).__name__, **metrics.store_failed("logins"))
             raise AuthUnavailableError from error
         try:
             yield

@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 from gatehouse import jwk_set
 from gatehouse.asking import Asking, Question, Shared
@@ -57,6 +58,7 @@ class PublishedKeys:
 
     def __init__(self, url: str, ask: Asking, shared: Shared, elapsed: Elapsed, *, fresh_s: float) -> None:
         self.where = url.partition("?")[0]
+        self.host = urlsplit(url).netloc.rpartition("@")[2]
         """The URL as it may be logged."""
         self.elapsed = elapsed
         self._url = url

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.call import Identity
 from gatehouse.clock import Clock, Elapsed, Instant
 from gatehouse.errors import AuthUnavailableError, TokenRevokedError
@@ -71,12 +71,13 @@ class RevocationWatch:
             TokenRevokedError: it has been.
             AuthUnavailableError: it cannot be said: nothing is known, or nothing recent enough.
         """
-        if strict or self._age() >= self._refresh_s:
+        if strict or self.age_s() >= self._refresh_s:
             await self._refresh(strict=strict)
         if self.known.holds(identity, project, self._wall()):
             raise TokenRevokedError
 
-    def _age(self) -> float:
+    def age_s(self) -> float:
+        """Return how old what is known is, in seconds; endless if nothing is."""
         return float("inf") if self._looked is None else self._elapsed.since(self._looked)
 
     async def _refresh(self, *, strict: bool) -> None:
@@ -87,12 +88,12 @@ class RevocationWatch:
             # A look that began while this call waited is as good as one of its own.
             if self._ended <= arrived and (strict or self._is_due()):
                 await self._look()
-        if self._age() >= CLOSED_AFTER_S or (strict and self._failed is not None):
+        if self.age_s() >= CLOSED_AFTER_S or (strict and self._failed is not None):
             raise AuthUnavailableError
 
     def _is_due(self) -> bool:
         quiet = self._failed is not None and self._elapsed.since(self._failed) < RETRY_S
-        return not quiet and self._age() >= self._refresh_s
+        return not quiet and self.age_s() >= self._refresh_s
 
     async def _look(self) -> None:
         began = self._elapsed.now()
@@ -103,7 +104,7 @@ class RevocationWatch:
             rows = await asyncio.wait_for(looking, LOOK_S)
         except Exception as error:  # noqa: BLE001  # whatever the store raises: what is known is kept, for a while
             self._failed, self._ended = self._elapsed.now(), number
-            logs.error("revocations not read", reason=type(error).__name__)
+            logs.error("revocations not read", reason=type(error).__name__, **metrics.store_failed("revocations"))
             return
         self.known.add(rows)
         self._looked, self._failed, self._ended = began, None, number

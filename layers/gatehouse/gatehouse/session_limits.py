@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Protocol
 
-from gatehouse import grants, logs
+from gatehouse import grants, logs, metrics
 from gatehouse.call import Identity
 from gatehouse.clock import Clock
 from gatehouse.errors import RateLimitedError
@@ -49,7 +49,7 @@ class SessionLimits:
         try:
             outcome = self._buckets.take(key, rate, int(self._now() * US))
         except Exception as error:  # noqa: BLE001  # it is a comfort: the log has its own way to fail
-            logs.error("session not counted", reason=type(error).__name__)
+            logs.error("session not counted", reason=type(error).__name__, **metrics.store_failed("sessions"))
             return
         if not outcome.allowed:
             raise RateLimitedError(retry_after_s=outcome.retry_after_s)

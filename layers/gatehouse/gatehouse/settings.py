@@ -39,6 +39,7 @@ class Settings:
         revocation_refresh_s: how old what is known of revocations may be before the log is looked at, in seconds.
         cache_table: the DynamoDB table with everything that may be lost: counted requests and logins, kept answers.
         usage_table: the DynamoDB table with what calls of models took, and with budgets.
+        metrics_namespace: what CloudWatch has this deployment's metrics under; without it there are none.
         login_limit_user: how many logins may fail for one username.
         login_limit_address: how many logins may fail from one address.
         upstream_client: `streaming` (aiohttp) where requests run side by side, `buffered` (`http.client`)
@@ -55,6 +56,7 @@ class Settings:
     revocation_refresh_s: float = REVOCATION_REFRESH_S
     cache_table: str = ""
     usage_table: str = ""
+    metrics_namespace: str = ""
     login_limit_user: Rate = LOGIN_LIMIT_USER
     login_limit_address: Rate = LOGIN_LIMIT_ADDRESS
     upstream_client: str = "streaming"
@@ -85,6 +87,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         revocation_refresh_s=_refresh(environ, problems),
         cache_table=environ.get("CACHE_TABLE", ""),
         usage_table=environ.get("USAGE_TABLE", ""),
+        metrics_namespace=_namespace(environ, problems),
         login_limit_user=_rate(environ, "LOGIN_LIMIT_USER", LOGIN_LIMIT_USER, problems),
         login_limit_address=_rate(environ, "LOGIN_LIMIT_ADDRESS", LOGIN_LIMIT_ADDRESS, problems),
         upstream_client=choice("UPSTREAM_CLIENT", "streaming", UPSTREAM_CLIENTS),
@@ -103,6 +106,16 @@ def _size(environ: Mapping[str, str], name: str, default: int, most: int, proble
         problems.append(f"{name} is '{text}'; it must be a number of bytes from 1 to {most}")
         return default
     return int(text)
+
+
+def _namespace(environ: Mapping[str, str], problems: list[str]) -> str:
+    """Return CloudWatch's name for our metrics (its rule: 1 to 255 of these, and nothing that begins with AWS/)."""
+    name = environ.get("METRICS_NAMESPACE", "")
+    if name and (not re.fullmatch(r"[A-Za-z0-9._/#:-]{1,255}", name) or name.startswith(("AWS/", ":"))):
+        problems.append(
+            f"METRICS_NAMESPACE is '{name}'; it must be up to 255 of A-Z a-z 0-9 . _ / # : - and not begin with AWS/"
+        )
+    return name
 
 
 def _refresh(environ: Mapping[str, str], problems: list[str]) -> float:

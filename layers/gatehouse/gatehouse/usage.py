@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.call import Identity
 from gatehouse.clock import Clock
 
@@ -42,4 +42,4 @@ class LastUse:
         try:
             await self._write(jti, now)
         except Exception as error:  # noqa: BLE001  # it is a comfort
-            logs.error("last use not noted", reason=type(error).__name__)
+            logs.error("last use not noted", reason=type(error).__name__, **metrics.store_failed("last use"))

@@ -59,6 +59,10 @@ class _NoRevocations:
     async def check(self, identity: Identity, project: str, *, strict: bool) -> None:
         """Nothing is revoked, as far as is known here."""
 
+    def age_s(self) -> float:
+        """Return how old that is."""
+        return 0.0
+
 
 class AnySecret(dict[str, str]):
     """Has a secret of every name: a text that says which."""

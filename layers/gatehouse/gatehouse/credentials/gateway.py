@@ -18,6 +18,10 @@ class Revocations(Protocol):
         """Refuse *identity*, proved by a token for *project*, if it was taken back."""
         ...
 
+    def age_s(self) -> float:
+        """Return how old what is known of them is, in seconds."""
+        ...
+
 
 def gateway(verifier: TokenVerifier, revocations: Revocations, project: str, *, strict: bool) -> Credential:
     """Return the credential that *verifier* believes and *revocations* do not know.
@@ -34,6 +38,7 @@ def gateway(verifier: TokenVerifier, revocations: Revocations, project: str, *, 
             return None
         identity = await verifier.verify(bearer(call))
         await revocations.check(identity, project, strict=strict)
+        call.notes["revocationLagS"] = round(revocations.age_s(), 3)
         return identity
 
     return prove

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Protocol
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.call import Call, Identity, Reply
 from gatehouse.clock import Clock
 from gatehouse.counting import ANONYMOUS
+from gatehouse.metric_names import COMPLETION_TOKENS, PROMPT_TOKENS
 from gatehouse.models.budgets import Hold, TokenBudget
 from gatehouse.models.reading import UsageReader, reader_of
 from gatehouse.models.requests import ModelRequest
@@ -167,6 +168,11 @@ class Metered:
             firstByteMs=row.first_byte_ms,
             status=self._status,
             **({"failed": True} if row.failed else {}),
+            **metrics.embedded(
+                {PROMPT_TOKENS: row.usage.prompt, COMPLETION_TOKENS: row.usage.completion},
+                project=row.project,
+                route=self._terms.route,
+            ),
         )
 
 

@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.call import Call
 from gatehouse.clock import Clock, Elapsed
 from gatehouse.comfort import Comfort
@@ -146,7 +146,7 @@ class Meter:
             return None
         with self._lock:
             if self._writing >= MOST_WRITING:
-                logs.error(lost, **about, reason="too many are waiting")
+                logs.error(lost, **about, reason="too many are waiting", **metrics.store_failed("usage"))
                 return None
             self._writing += 1
         return self._threads.submit(self._done, work, lost, about)
@@ -158,7 +158,7 @@ class Meter:
             try:
                 work()
             except Exception as error:  # noqa: BLE001  # and then there is the log
-                logs.error(lost, **about, reason=type(error).__name__)
+                logs.error(lost, **about, reason=type(error).__name__, **metrics.store_failed("usage"))
         finally:
             with self._lock:
                 self._writing -= 1

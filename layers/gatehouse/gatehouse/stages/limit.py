@@ -32,7 +32,7 @@ def limit(limits: tuple[RouteLimit, ...], counting: Limits) -> Stage:
             if count.allowed:
                 continue
             if not one.shadow:
-                call.notes["limit"] = one.name
+                call.notes["limitedBy"] = one.name
                 raise RateLimitedError(retry_after_s=count.more_after_s)
             call.notes["shadowLimits"] = [*_noted(call), one.name]
         return await forward(call)

@@ -24,11 +24,11 @@ def recovering(render: Render) -> Stage:
         except ClientGoneError:
             raise
         except GatewayError as error:
-            call.notes["code"] = error.code
+            call.notes["error"] = error.code
             return render(error, call)
         except Exception as error:  # noqa: BLE001  # the promise is that every failure has such a body
             logs.crash("unexpected failure", error, requestId=call.request_id, route=call.route)
-            call.notes["code"] = InternalError.code
+            call.notes["error"] = InternalError.code
             return render(InternalError(), call)
 
     return recover

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from gatehouse import logs
+from gatehouse import logs, metrics
 from gatehouse.errors import AuthUnavailableError, GatewayError
 
 P = ParamSpec("P")
@@ -25,5 +25,5 @@ async def stored(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     except GatewayError:
         raise
     except Exception as error:
-        logs.error("store failed", reason=type(error).__name__)
+        logs.error("store failed", reason=type(error).__name__, **metrics.store_failed("tokens"))
         raise AuthUnavailableError("A store of the gateway does not answer. Try again in a moment.") from error
