@@ -66,7 +66,7 @@ def test_at_a_stack_the_operator_is_who_aws_says(stacks: None, aws: dict[str, st
         "token", "revoke", "deadbeef", "--unregistered", "--json", "--stack", STACK, "--region", "us-east-1", **aws
     )
     assert json.loads(result.stdout)["revokedBy"].startswith("arn:aws:sts::123456789012:")
-    assert '"who": "arn:aws:sts::123456789012:' in result.stderr
+    assert '"who":"arn:aws:sts::123456789012:' in result.stderr
 
 
 def test_where_aws_does_not_say_who_it_is_the_machine_does(

@@ -158,7 +158,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]
 
 def said_of_the_cache(lines: list[dict[str, Any]]) -> bool:
     """Say whether the log says that the table was not reached, and nothing else."""
-    return {line["event"] for line in lines} in (
+    return {line["message"] for line in lines} in (
         {"cache not reached"},
         {"cache for changes not reached"},
         {"cache not reached", "cache for changes not reached"},
@@ -193,7 +193,7 @@ def test_a_slow_table_delays_one_request_by_its_budget_and_then_none(
     assert max(timed(handler, f"/s/{number}") for number in range(3)) < SLACK_S
     assert len(shaky.front.asked) == asked
     (line,) = said()
-    assert (line["event"], line["reason"]) == ("cache not reached", "TimeoutError")
+    assert (line["message"], line["reason"]) == ("cache not reached", "TimeoutError")
 
 
 def test_a_slow_table_delays_one_change_by_its_budget_and_then_none(
@@ -205,7 +205,7 @@ def test_a_slow_table_delays_one_change_by_its_budget_and_then_none(
     assert BUDGET_S - 0.1 < timed(handler, "/s/1", "PUT") < BUDGET_S + SLACK_S
     assert max(timed(handler, f"/s/{number}", "PUT") for number in range(3)) < SLACK_S
     (line,) = said()
-    assert (line["event"], line["reason"]) == ("cache for changes not reached", "TimeoutError")
+    assert (line["message"], line["reason"]) == ("cache for changes not reached", "TimeoutError")
 
 
 def test_all_calls_of_a_request_together_have_one_budget(shaky: Shaky, monkeypatch: pytest.MonkeyPatch):

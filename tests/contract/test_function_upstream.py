@@ -296,7 +296,7 @@ def test_a_refusal_of_the_service_is_named_in_the_log_and_not_to_the_client(
     assert kind not in str(caught.value)
     (line,) = said()
     reason = kind if kind.isalpha() else f"status {status}"
-    assert (line["event"], line["function"], line["reason"]) == ("invocation failed", "odd", reason)
+    assert (line["message"], line["function"], line["reason"]) == ("invocation failed", "odd", reason)
     assert len(service.invoked) == 1
 
 
@@ -313,7 +313,7 @@ def test_a_function_that_fails_is_502_and_what_it_said_is_nowhere(service: Lambd
     service.functions["odd"] = failing
     with pytest.raises(UpstreamUnreachableError) as caught:
         fetch(outbound(name="odd", method="GET"))
-    assert (said()[0]["event"], said()[0]["reason"]) == ("function failed", "LookupError")
+    assert (said()[0]["message"], said()[0]["reason"]) == ("function failed", "LookupError")
     assert "hunter2" not in f"{caught.value}{said()}"
     assert len(service.invoked) == 1
 
@@ -338,7 +338,7 @@ def test_what_is_no_answer_is_502_and_the_log_says_why(service: LambdaService, s
     instead(service, returned)
     with pytest.raises(UpstreamUnreachableError):
         fetch(outbound(name="odd"))
-    assert said()[0]["event"] == "function answered what is no answer"
+    assert said()[0]["message"] == "function answered what is no answer"
     assert said()[0]["reason"]
 
 
@@ -409,7 +409,7 @@ def test_what_may_have_been_invoked_is_never_invoked_again(
             fetched(client, forward(client, target), a_call("/a", method))
         assert type(caught.value) is UpstreamUnreachableError
         assert len(server.received) == 1
-    assert [line["event"] for line in said()] == ["invocation failed"]
+    assert [line["message"] for line in said()] == ["invocation failed"]
 
 
 def test_what_cannot_have_arrived_may_be_sent_again(environ: pytest.MonkeyPatch, said: Any):

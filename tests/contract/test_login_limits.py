@@ -259,7 +259,7 @@ def audited(capsys: pytest.CaptureFixture[str], *secrets: str) -> dict[str, Any]
     (request,) = [one for one in records if one["message"] == "request"]
     assert record.pop("requestId") == request["requestId"]
     assert record.pop("timestamp") <= request["timestamp"]
-    assert record.pop("message") == "audit"
+    assert (record.pop("message"), record.pop("service")) == ("audit", "gatehouse")
     assert record.pop("level") == "INFO"
     found: dict[str, Any] = record
     return found

@@ -328,7 +328,7 @@ def model_call(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     said, until = "", time.monotonic() + 5
     while time.monotonic() < until:
         said += capsys.readouterr().out
-        found = [line for line in map(json.loads, said.splitlines()) if line["event"] == "model call"]
+        found = [line for line in map(json.loads, said.splitlines()) if line["message"] == "model call"]
         if found:
             return found[-1]
         threading.Event().wait(0.01)

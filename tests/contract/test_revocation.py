@@ -240,7 +240,7 @@ def test_what_is_logged_holds_no_token(driven: Driven, capsys: pytest.CaptureFix
     logged = ""
     for _ in range(500):  # the line of a request is written after its answer has left
         logged += capsys.readouterr().out
-        events = [json.loads(line)["event"] for line in logged.splitlines()]
+        events = [json.loads(line)["message"] for line in logged.splitlines()]
         if events.count("request") == 2:
             break
         time.sleep(0.01)

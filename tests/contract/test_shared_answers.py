@@ -198,7 +198,7 @@ def test_a_table_that_is_not_there_is_no_failure_of_whoever_asks(dynamodb: Any, 
     assert run(shared.read("k")) is None
     run(shared.write("k", "a-secret", NOW + 30))
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["event"], line["operation"], line["reason"]) == ("shared answers not reached", "GetItem", "AwsError")
+    assert (line["message"], line["operation"], line["reason"]) == ("shared answers not reached", "GetItem", "AwsError")
 
 
 @pytest.mark.parametrize("error", [AwsError("AccessDenied"), OSError(), ValueError(), TimeoutError(), KeyError("x")])

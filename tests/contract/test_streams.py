@@ -139,7 +139,7 @@ class Logged:
         while time.monotonic() < until:
             self.said += self.capsys.readouterr().out
             for line in lines(self.said):
-                if (line["event"], line.get("requestId")) == (event, self.id):
+                if (line["message"], line.get("requestId")) == (event, self.id):
                     return line
             threading.Event().wait(0.01)
         raise AssertionError(f"there is no line for {event} in {self.said!r}")

@@ -604,7 +604,7 @@ def test_whatever_is_done_or_refused_leaves_one_audit_line(
 ):  # fmt: skip
     mangum_send(method, path, bearer(admin_token), body)
     logged = capsys.readouterr().out
-    (line,) = [said for said in map(json.loads, logged.splitlines()) if said["event"] == "audit"]
+    (line,) = [said for said in map(json.loads, logged.splitlines()) if said["message"] == "audit"]
     assert (line["action"], line["who"], line["result"]) == (action, "ada", result)
     assert line["from"]
     assert line["requestId"]

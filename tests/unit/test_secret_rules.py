@@ -155,8 +155,8 @@ def test_a_secret_that_has_gone_is_503_and_the_log_has_its_name_and_not_its_valu
     assert (reply.status, body_of(reply)["code"]) == (503, "AUTH_UNAVAILABLE")
     assert kit.upstream.sent == []
     written = capsys.readouterr().out
-    assert '"message": "secret not filled in"' in written
-    assert '"name": "KEY"' in written
+    assert '"message":"secret not filled in"' in written
+    assert '"name":"KEY"' in written
     assert reason in written
     for value in filter(None, secrets.values()):
         assert value.splitlines()[0] not in written + reply.whole.decode()

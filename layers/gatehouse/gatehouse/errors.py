@@ -234,6 +234,13 @@ class AuthUnavailableError(GatewayError):
     message = "The gateway cannot check credentials right now. Try again in a moment."
 
 
+class MetricsUnavailableError(GatewayError):
+    """CloudWatch does not say what the fleet has done, and what it said before is too old to be shown."""
+
+    status, code = 503, "METRICS_UNAVAILABLE"
+    message = "CloudWatch does not answer, so there are no metrics to show. Scrape again in a moment."
+
+
 class NotCachedError(GatewayError):
     """The client wants a kept answer or none (`only-if-cached`, RFC 9111 section 5.2.1.7), and none is kept."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from gatehouse import logs, metrics
+from gatehouse import logs, metrics, snapshot
 from gatehouse.call import Stage
 from gatehouse.credentials import Credential
 from gatehouse.keyring import LiveKeyRing
@@ -68,8 +68,9 @@ class Kit:
         Raises:
             KeyRingError: there is a key ring, and it is not one to trust.
         """
-        from gatehouse.stores import secrets
+        from gatehouse.stores import aws_json, secrets
 
+        snapshot.hook(os.environ, aws_json.close)
         metrics.publish(self.settings.metrics_namespace, self.settings.environment)
         arn = self.settings.secret_arn
         if not secrets.at_hand(arn):

@@ -22,7 +22,7 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from gatehouse.tracing import current_trace
 
 SERVICE = "gatehouse"
-_encode = json.JSONEncoder(default=str).encode  # made once: `json.dumps` would make one per line
+_encode = json.JSONEncoder(default=str, separators=(",", ":")).encode  # made once: `json.dumps` would make one per line
 _out: ContextVar[TextIO | None] = ContextVar("out", default=None)
 """Where lines go; None: to what standard output is at that moment."""
 _listeners: list[Callable[[str], None]] = []
@@ -75,6 +75,8 @@ class _Handler(logging.Handler):
 
 
 _logger = Logger(service=SERVICE, level="INFO", logger_handler=_Handler(), logger_formatter=_Formatter())
+# Lambda's runtime has a handler at the root, which would write every line once more in a form of its own.
+logging.getLogger(SERVICE).propagate = False
 
 
 def line(level: str, message: str, **fields: object) -> None:

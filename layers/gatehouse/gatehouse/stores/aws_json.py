@@ -31,7 +31,14 @@ OK = 200
 SERVER_ERROR = 500
 MOST_IDLE = 8
 _BEYOND_US = ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
-_VARIABLES = {"secretsmanager": "SECRETS_MANAGER", "dynamodb": "DYNAMODB", "lambda": "LAMBDA"}
+_VARIABLES = {
+    "secretsmanager": "SECRETS_MANAGER",
+    "dynamodb": "DYNAMODB",
+    "lambda": "LAMBDA",
+    "monitoring": "CLOUDWATCH",
+}
+_CLIENTS = {"monitoring": "cloudwatch"}
+"""What boto3 calls a service, where that is not its name in endpoints and signatures."""
 _REGION = re.compile(r"(?!us-iso|eu-isoe)[a-z]{2}(?:-[a-z]+)+-\d")
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -53,7 +60,7 @@ class Service:
     """An AWS service that takes JSON by POST.
 
     Attributes:
-        name: as boto3, endpoints and signatures call it.
+        name: as endpoints and signatures call it.
         target: what stands before the operation in `X-Amz-Target`.
         json: the version in its content type.
         region: where it is; the environment's, if empty.
@@ -116,7 +123,7 @@ def address(service: str, region: str, environ: Mapping[str, str]) -> str | None
 
 
 def _by_boto3(service: Service, operation: str, document: Mapping[str, Any]) -> Any:
-    asking = client(service.name)
+    asking = client(_CLIENTS.get(service.name, service.name))
     try:
         return getattr(asking, _WORD.sub("_", operation).lower())(**document)
     except asking.exceptions.ClientError as error:
