@@ -6,6 +6,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 SAM_VENV ?= .venv-sam
+SCAN_VENV ?= .venv-scan
 ARCH ?= arm64
 CONFIG_ENV ?= dev
 WORKERS ?= auto
@@ -13,12 +14,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SAM := PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 ARCH=$(ARCH) sam
 SAM_READY := $(SAM_VENV)/.ready
+SCAN_READY := $(SCAN_VENV)/.ready
 export PYTHONPATH := layers/gatehouse
 CODE := layers/gatehouse functions local tests bench
 # A file's tests stay with one worker and in order, so what a file or a folder of tests starts is started once by each.
 SHARED_OUT := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test check format bench build sam-local deploy lock clean
+.PHONY: help run test check scan format bench build sam-local deploy lock clean
 
 help: ## list these verbs
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +39,11 @@ check: $(READY) ## lint, types, template and project files
 	@MYPYPATH=functions/proxy $(BIN)/mypy functions/proxy/serve.py
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/python -m gatehouse check layers/config/projects --template template.yaml
+
+# checkov ends well when it cannot read the template at all, so what it says is looked at.
+scan: $(SCAN_READY) ## look for what is unsafe in the template (checkov; .checkov.yaml says what is not asked for, and why)
+	@said=$$($(SCAN_VENV)/bin/checkov --config-file .checkov.yaml) || { echo "$$said"; exit 1; }; \
+	echo "$$said" | grep '^Passed checks: [1-9][0-9]*, Failed checks: 0, Skipped checks: [0-9]*$$' || { echo "$$said"; exit 1; }
 
 format: $(READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix $(CODE)
@@ -67,7 +74,7 @@ clean: ## remove what the verbs above made
 $(READY): requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "gatehouse needs Python 3.11 or newer: make run PYTHON=python3.13"; exit 1; }
 	@echo "gatehouse: installing into $(VENV) (once)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 # So that `$(BIN)/python -m gatehouse` works without PYTHONPATH.
 	@echo "$(CURDIR)/layers/gatehouse" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gatehouse.pth"
@@ -75,6 +82,12 @@ $(READY): requirements/dev.txt
 
 $(SAM_READY): requirements/sam.txt
 	@echo "gatehouse: installing the SAM command line into $(SAM_VENV) (once)"
-	@$(PYTHON) -m venv $(SAM_VENV)
+	@$(PYTHON) -m venv --clear $(SAM_VENV)
 	@$(SAM_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/sam.txt
+	@touch $@
+
+$(SCAN_READY): requirements/scan.txt
+	@echo "gatehouse: installing checkov into $(SCAN_VENV) (once)"
+	@$(PYTHON) -m venv --clear $(SCAN_VENV)
+	@$(SCAN_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/scan.txt
 	@touch $@

@@ -31,6 +31,10 @@ GUEST = """
 
   curl -s '{url}{path}/hello?x=1' -H "Authorization: Bearer $(curl -s -X POST {url}/auth/guest | {cut})"
 """
+METRICS = """
+  # what the gateway has done, as Prometheus scrapes it
+  curl -s {url}/metrics -H 'Authorization: Bearer {token}'
+"""
 CUT = r"""sed 's/.*"token":"\([^"]*\)".*/\1/'"""
 
 
@@ -62,10 +66,12 @@ def _serve(house: House, listening: socket.socket, host: str) -> int:
     url = f"http://{shown}:{listening.getsockname()[1]}"
 
     with ExitStack() as running:
+        running.enter_context(house.metric_lines().running())
 
         def ready() -> None:
             running.enter_context(noted(url, dict(os.environ), variables.unset(house.projects, {})))
-            print(greeting(projects, url, *house.admin) + trying.commands(projects, url, house.demos))
+            commands = trying.commands(projects, url, house.demos) + METRICS.format(url=url, token=house.metrics_token)
+            print(greeting(projects, url, *house.admin) + commands)
             print(f"gatehouse: ready on {url}", flush=True)
 
         serve(app, listening, ready)

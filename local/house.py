@@ -10,7 +10,7 @@ import re
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import boto3
 
@@ -19,8 +19,9 @@ from gatehouse.logins import LONGEST_PASSWORD, USERNAME
 from gatehouse.projects import load
 from gatehouse.stores.admins import PREFIX, AdminRecord, document
 from gatehouse.tokens import Issuer, mint
-from local import demo, stores, template, variables
+from local import demo, moto_metrics, stores, template, variables
 from local.demo_callers import AUDIENCE, KNOWING, Callers
+from local.metric_lines import MetricLines
 from local.servers import listen, served
 from local.state import kept
 
@@ -52,6 +53,10 @@ PERSONAL = (
 )
 """With any of these in the environment it might."""
 
+METRICS_TOKEN = "METRICS_TOKEN"  # noqa: S105  # its name
+"""The named secret that no project file names: who has it may scrape `/metrics`."""
+MOTO_ACCOUNT = "123456789012"
+
 
 def forget_the_person() -> None:
     """Take out of this process's environment whatever could lead boto3 to a real account."""
@@ -79,11 +84,12 @@ class House:
         self.projects = projects or Path(os.environ.get("PROJECTS") or template.ROOT / "layers/config/projects")
         self.template = template.load()
         self.admin = _admin()
-        self._ring = _ring(variables.secret_names(self.projects))
+        self._ring = _ring([*variables.secret_names(self.projects), METRICS_TOKEN])
         self.callers = Callers()
         self._ports: dict[str, int] = {}
         self._texts: list[str] = []
         self._endpoint = ""
+        self._has_moto = False
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -120,6 +126,24 @@ class House:
     def demos(self) -> tuple[str, ...]:
         """Return the addresses of the demo services that know somebody; the others echo whatever they are asked."""
         return tuple(f"http://{LOOPBACK}:{port}" for name, port in self._ports.items() if name in KNOWING)
+
+    @property
+    def metrics_token(self) -> str:
+        """Return what scrapers of `/metrics` send."""
+        token: str = json.loads(self._ring)["secrets"][METRICS_TOKEN]
+        return token
+
+    def metric_lines(self) -> MetricLines:
+        """Return what takes the metrics out of lines of the log, as CloudWatch Logs does, and into CloudWatch."""
+        session = boto3.Session("local", "local", region_name=CREDENTIALS["AWS_REGION"])
+        cloudwatch = session.client("cloudwatch", endpoint_url=self._endpoint)
+
+        def put(namespace: str, data: list[dict[str, Any]]) -> None:
+            cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
+            if self._has_moto:
+                moto_metrics.tidy(MOTO_ACCOUNT, CREDENTIALS["AWS_REGION"], time.time())
+
+        return MetricLines(put)
 
     def fillings(self) -> dict[str, str]:
         """Return what fills the places of `events/`: tokens of the demo administrator, one good and one past."""
@@ -166,6 +190,7 @@ class House:
         server = ThreadedMotoServer(ip_address=self.bind, port=0, verbose=False)
         server.start()
         running.callback(server.stop)
+        self._has_moto = True
         return f"http://{LOOPBACK}:{server.get_host_and_port()[1]}"
 
     def _seed_admin(self, session: boto3.Session) -> None:
@@ -209,5 +234,8 @@ def _ring(secret_names: list[str]) -> str:
     if reason:
         raise HouseError(f"GATEWAY_JWT_SECRET {reason}")
     named = {name: os.environ.get(name) or kept(f"secret-{name}") for name in secret_names}
+    reason = keys.weakness(named[METRICS_TOKEN])
+    if reason:
+        raise HouseError(f"{METRICS_TOKEN} {reason}")
     key = {"alg": "HS256", "secret": secret, "legacy": True}
     return json.dumps({"current": "local", "keys": {"local": key}, "secrets": named})

@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,11 +47,9 @@ def wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a running MiniStack. It is empty at first; use names of your own for what you make there."""
-    folder, port = tmp_path_factory.mktemp("ministack"), free_port()
-    environ = {
+def environment(folder: Path, port: int) -> dict[str, str]:
+    """Return what MiniStack is started with: nothing of a person's AWS, and all that it keeps is kept in *folder*."""
+    return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "COV_"))},
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
@@ -65,19 +64,32 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         # It removes containers that it takes for its own when it starts: it must find no engine.
         "DOCKER_HOST": f"unix://{folder}/no-docker.sock",
     }
-    log = folder / "log.txt"
+
+
+@contextmanager
+def running(
+    folder: Path, words: Sequence[str] = (sys.executable, "-m", "ministack"), **more: str
+) -> Iterator[tuple[str, Path]]:
+    """Run MiniStack by the command *words* and with *more* in its environment; give its URL and the file of its log."""
+    log, port = folder / "log.txt", free_port()
+    environ = {**environment(folder, port), **more}
     with (
         log.open("wb") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "ministack"], env=environ, cwd=folder, stdout=output, stderr=subprocess.STDOUT
-        ) as process,
+        subprocess.Popen(words, env=environ, cwd=folder, stdout=output, stderr=subprocess.STDOUT) as process,
     ):
         try:
             wait_for(process, port, log)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", log
         finally:
             process.terminate()
             try:
                 process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running MiniStack. It is empty at first; use names of your own for what you make there."""
+    with running(tmp_path_factory.mktemp("ministack")) as (url, _):
+        yield url

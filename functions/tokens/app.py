@@ -55,7 +55,7 @@ async def issue(request: Request) -> dict[str, object]:
     by = await admin(web.call_of(request), kit, "token issue")
     with _audited(request, "token issue", by) as said:
         order = _order(await web.form(request, forms.TokenOrder, refusals=REFUSALS))
-        said.update(project=order.project, service=order.service)
+        said.update(project=order.project, forService=order.service)
         project = registry.check(order, kit.projects.all)
         token, record = registry.issue(ring, project, order, by=by.identity.subject, now=time.time())
         said["jti"] = record.jti

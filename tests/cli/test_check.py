@@ -103,11 +103,13 @@ def test_services_are_asked_whether_they_are_well(tmp_path: Path, service: str) 
 def test_all_services_well_is_a_success_and_a_table(tmp_path: Path, service: str) -> None:
     text = routes(("well", service, "/well")) + "  - {name: quiet, path: /quiet, upstream: 'http://u', auth: none}\n"
     text += "  - {name: unset, path: /unset, upstream: '${UNSET_URL}', auth: none}\n"
+    text += "  - {name: function, path: /function, upstream: 'lambda:worker', auth: none, health: /health}\n"
     result = invoke("check", str(projects(tmp_path, text)), "--health")
     lines = result.stdout.splitlines()[2:]
     assert result.exit_code == 0
-    assert [line.split()[1] for line in lines] == ["ROUTE", "well", "quiet", "unset"]
+    assert [line.split()[1] for line in lines] == ["ROUTE", "well", "quiet", "unset", "function"]
     assert ("no health path" in lines[2], "no address" in lines[3]) == (True, True)
+    assert "a function: GET /ready asks it" in lines[4]
 
 
 def test_a_service_that_does_not_answer_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

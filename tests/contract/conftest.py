@@ -158,10 +158,18 @@ def house(lab: Lab, httpbin_url: str, stuck_url: str, projects_dir: Path) -> Ite
             yield house
 
 
+def patient(folder: str) -> Any:
+    """Load a function; one that looks at stores and upstreams gives them time enough on a busy machine."""
+    module = load_function(folder)
+    if "inspection" in vars(module):
+        module.inspection.budget_s = 20
+    return module
+
+
 @pytest.fixture(scope="package")
 def address(house: House) -> Iterator[str]:
     """Where the gateway is, as `make run` serves it."""
-    app = router(house.template)
+    app = router(house.template, patient)
     listening = listen("127.0.0.1", 0)
     with served(app, [listening]):
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -199,7 +207,7 @@ def functions(house: House) -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UPSTREAM_CLIENT", house.template.environment()["UPSTREAM_CLIENT"])
         folders = {endpoint.function for endpoint in house.template.endpoints()}
-        loaded = {folder: load_function(folder) for folder in folders}
+        loaded = {folder: patient(folder) for folder in folders}
     yield loaded
     for module in loaded.values():
         lambda_http.event_loop().run_until_complete(module.kit.close())

@@ -18,6 +18,7 @@ from tests.contract.conftest import PASSWORD, SECRET, check_error, invoke
 from tests.contract.upstream import Lab
 
 LOGIN, GUEST, TOKENS, PROXY = "LoginFunction", "GuestFunction", "TokensFunction", "ProxyFunction"
+STATUS = "StatusFunction"
 EXPECTED: dict[str, tuple[str, int, str | None]] = {
     "login-ok": (LOGIN, 200, None),
     "login-ok-base64": (LOGIN, 200, None),
@@ -52,6 +53,13 @@ EXPECTED: dict[str, tuple[str, int, str | None]] = {
     "logout": (TOKENS, 200, None),
     "jwks": (TOKENS, 200, None),
     "openapi": (TOKENS, 200, None),
+    "ping": (STATUS, 200, None),
+    "ready": (STATUS, 200, None),
+    "ready-of-a-project": (STATUS, 200, None),
+    "ready-as-guest": (STATUS, 403, "FORBIDDEN"),
+    "metrics": (STATUS, 200, None),
+    "metrics-without-token": (STATUS, 401, "MISSING_TOKEN"),
+    "metrics-as-service": (STATUS, 403, "FORBIDDEN"),
     "captionacc-with-service-token": (PROXY, 200, None),
     "captionacc-with-login-token": (PROXY, 403, "INVALID_TOKEN"),
     "crow-session": (PROXY, 200, None),

@@ -84,8 +84,6 @@ def test_a_function_that_is_not_there_is_502_in_the_gateways_words(ask: Any, pat
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (status, code)
 
 
-@pytest.mark.parametrize(("key", "words"), [
-    ({"streaming": True}, "a function's answer comes whole"), ({"health": "/up"}, "no address that could be asked"),
-])  # fmt: skip
-def test_what_a_function_cannot_do_is_refused_in_the_project_file(tmp_path: Path, key: dict[str, Any], words: str):
-    assert words in said(tmp_path, a_file(route={"upstream": "lambda:echo", **key}))
+def test_what_a_function_cannot_do_is_refused_in_the_project_file(tmp_path: Path):
+    found = said(tmp_path, a_file(route={"upstream": "lambda:echo", "streaming": True}))
+    assert "a function's answer comes whole" in found

@@ -95,7 +95,7 @@ def test_the_three_printed_commands_work_as_they_are_pasted(run: Run):
 
 
 def test_each_other_kind_of_credential_has_a_command_that_works_as_it_is_pasted(run: Run):
-    model, session, key, visitor = (json.loads(shell(command)) for command in run.commands[3:])
+    model, session, key, visitor = (json.loads(shell(command)) for command in run.commands[3:7])
     assert '{"user_id":"ada@example.com"}' in model["choices"][0]["message"]["content"]
     for seen in (session, key):
         told = dict(seen["headers"])

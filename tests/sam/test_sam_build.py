@@ -70,10 +70,10 @@ def test_the_layer_fits_into_lambda_with_room_to_spare(layer):
     assert size < 60 * 1024 * 1024  # of 250 MB for all layers and the function
 
 
-@pytest.mark.parametrize("function", ["LoginFunction", "GuestFunction", "ProxyFunction", "StreamFunction"])
-def test_a_function_is_built_with_its_own_code_only(root, function, built):
-    folder = root / ".aws-sam" / "build" / built["Resources"][function]["Properties"]["CodeUri"]
-    source = {"ProxyFunction": "proxy", "StreamFunction": "proxy"}.get(function, function[:5].lower())
+@pytest.mark.parametrize("name", ["Login", "Guest", "Tokens", "Proxy", "Stream", "Status"])
+def test_a_function_is_built_with_its_own_code_only(root, name, built):
+    folder = root / ".aws-sam" / "build" / built["Resources"][f"{name}Function"]["Properties"]["CodeUri"]
+    source = {"Stream": "proxy"}.get(name, name.lower())
     assert {file.name for file in folder.glob("*.py")} == {
         file.name for file in (root / "functions" / source).glob("*.py")
     }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+
+from gatehouse.settings import REVOCATION_REFRESH_S
+from tests.deploy.asking import bearer, refused, until_refused
 
 pytestmark = pytest.mark.container
 
 
-def bearer(token):
-    return {"Authorization": f"Bearer {token}"}
+LOOK_S = 3  # what one look at the revocation log, and a request, may take on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +89,23 @@ def test_a_binary_body_arrives_as_it_was_sent(api):
     answer = api.put("/kv/picture", content=bytes(range(256)), headers={"Content-Type": "image/png"})
     assert answer.status_code == 200, answer.text
     assert answer.json()["body"].startswith("base64:AAECAwQFBgcICQ")
+
+
+@pytest.fixture(scope="module")
+def revoked(api, admin, login):
+    """A login and a service token that opened their services and were revoked: how each was refused, and when."""
+    own, by = api.post("/auth/login", json=admin).json()["token"], bearer(login.json()["token"])
+    service = api.post("/auth/tokens", json={"project": "captionacc", "service": "prefect"}, headers=by).json()
+    tokens = {"/build/x": own, "/captionacc/prefect/x": service["token"]}
+    for path, token in tokens.items():
+        assert api.get(path, headers=bearer(token)).status_code == 200, path
+    assert api.post("/auth/logout", headers=bearer(own)).is_success
+    assert api.delete(f"/auth/tokens/{service['jti']}", headers=by).is_success
+    since = time.monotonic()
+    return {path: until_refused(api, path, token, since) for path, token in tokens.items()}
+
+
+@pytest.mark.parametrize("path", ["/build/x", "/captionacc/prefect/x"])
+def test_a_revoked_token_is_refused_within_the_published_time(revoked, path):
+    assert refused(revoked[path].answer) == (403, "TOKEN_REVOKED")
+    assert revoked[path].after_s < REVOCATION_REFRESH_S + LOOK_S

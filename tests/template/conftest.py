@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
+
+from tests.template.cloudformation import Worked
 
 ROOT = Path(__file__).resolve().parents[2]
 # Translator asks IAM for these; the names that our functions can get are enough.
@@ -38,19 +41,52 @@ def resources(template: dict[str, Any]) -> dict[str, Any]:
     return template["Resources"]
 
 
+class Transform(Protocol):
+    """What SAM makes of the template with some parameters set, and with some of what was built changed."""
+
+    def __call__(self, *, built: dict[str, str] | None = None, **parameters: str) -> dict[str, Any]: ...
+
+
 @pytest.fixture(scope="session")
-def deployed(template: dict[str, Any]) -> dict[str, Any]:
+def transform(template: dict[str, Any]) -> Transform:
+    """The template as `sam deploy` would send it; *built* names other archives than `built.zip` by logical ids."""
+
+    def transformed(*, built: dict[str, str] | None = None, **parameters: str) -> dict[str, Any]:
+        source = copy.deepcopy(template)
+        for logical_id, resource in source["Resources"].items():
+            for name in ("CodeUri", "ContentUri"):
+                if name in resource["Properties"]:
+                    archive = (built or {}).get(logical_id, "built.zip")
+                    resource["Properties"][name] = f"s3://bucket/{archive}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+            result = Translator(MANAGED_POLICIES, Parser()).translate(source, dict(parameters))
+        # The translator's own kind of dict does not compare like one.
+        body: dict[str, Any] = json.loads(json.dumps(result))
+        return body
+
+    return transformed
+
+
+@pytest.fixture(scope="session")
+def deployed(transform: Transform) -> dict[str, Any]:
     """The resources that SAM makes of the template, as `sam deploy` would send them."""
-    source = copy.deepcopy(template)
-    for resource in source["Resources"].values():
-        for name in ("CodeUri", "ContentUri"):
-            if name in resource["Properties"]:
-                resource["Properties"][name] = "s3://bucket/built.zip"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        result = Translator(MANAGED_POLICIES, Parser()).translate(source, {})
-    # The translator's own kind of dict does not compare like one.
-    return json.loads(json.dumps(result["Resources"]))
+    resources: dict[str, Any] = transform()["Resources"]
+    return resources
+
+
+@pytest.fixture(scope="session")
+def stack(transform: Transform) -> Callable[..., Worked]:
+    """What CloudFormation makes of the template with some parameters set; the same answer to the same question."""
+    known: dict[str, Worked] = {}
+
+    def worked(**parameters: str) -> Worked:
+        key = json.dumps(parameters, sort_keys=True)
+        if key not in known:
+            known[key] = Worked(transform(**parameters), parameters)
+        return known[key]
+
+    return worked
 
 
 @pytest.fixture(scope="session")

@@ -28,12 +28,15 @@ def stage(deployed):
         ("/{proxy+}", "ProxyFunction"),
         ("/auth/login", "LoginFunction"),
         ("/auth/guest", "GuestFunction"),
+        ("/ping", "StatusFunction"),
+        ("/ready", "StatusFunction"),
+        ("/metrics", "StatusFunction"),
     ],
 )
 def test_a_path_goes_to_its_function_with_any_method(api, path, function):
     methods = api["Body"]["paths"][path]
     assert list(methods) == [ANY]
-    assert f"functions/${{{function}.Arn}}/invocations" in methods[ANY][INTEGRATION]["uri"]["Fn::Sub"]
+    assert f"functions/${{{function}Aliaslive}}/invocations" in methods[ANY][INTEGRATION]["uri"]["Fn::Sub"]
     assert methods[ANY][INTEGRATION]["type"] == "aws_proxy"
 
 
@@ -41,8 +44,8 @@ def test_no_other_path_is_served(api):
     tokens = {"/auth/tokens", "/auth/tokens/{jti}", "/auth/session", "/auth/refresh", "/auth/logout"}
     published = {"/.well-known/jwks.json", "/auth/openapi.json"}
     others = {"/", "/{proxy+}", "/auth/login", "/auth/guest", "/auth/cache"}
-    streaming = {"/ai", "/ai/{proxy+}"}
-    assert set(api["Body"]["paths"]) == others | tokens | published | streaming
+    streaming, status = {"/ai", "/ai/{proxy+}"}, {"/ping", "/ready", "/metrics"}
+    assert set(api["Body"]["paths"]) == others | tokens | published | streaming | status
 
 
 def test_cors_is_left_to_the_functions(api):
@@ -70,6 +73,20 @@ def test_every_method_is_throttled_and_none_logs_its_data(stage):
     assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
     assert settings["DataTraceEnabled"] is False
+
+
+def test_no_metric_is_paid_for_each_method(stage):
+    assert stage["MethodSettings"][0]["MetricsEnabled"] is False
+
+
+def test_what_a_parameter_changes_in_the_api_reaches_its_stage(transform, monkeypatch):
+    """For SAM the API is the same where only a parameter's value is another, so it has to be deployed each time."""
+    names = set()
+    for now in (1_800_000_000, 1_800_000_600):
+        monkeypatch.setattr("samtranslator.model.apigateway.time.time", lambda now=now: now)
+        made = transform(Streaming="off")["Resources"].items()
+        names |= {name for name, one in made if one["Type"] == "AWS::ApiGateway::Deployment"}
+    assert len(names) == 2
 
 
 def test_requests_are_traced(deployed, stage):

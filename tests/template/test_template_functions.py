@@ -9,7 +9,7 @@ import pytest
 from gatehouse import gcra
 from gatehouse.settings import Settings
 
-FUNCTIONS = ("LoginFunction", "GuestFunction", "TokensFunction", "ProxyFunction")
+FUNCTIONS = ("LoginFunction", "GuestFunction", "TokensFunction", "ProxyFunction", "StatusFunction")
 EVERYWHERE = {
     "AWS_ENDPOINT_URL",
     "BUILD_SERVICE_URL",
@@ -17,6 +17,7 @@ EVERYWHERE = {
     "ENVIRONMENT",
     "GATEWAY_SECRET_ARN",
     "KV_SERVICE_URL",
+    "METRICS_NAMESPACE",
     "PREFECT_SERVICE_URL",
     "PROJECTS_DIR",
 }
@@ -57,7 +58,7 @@ def test_a_function_has_the_shared_code_and_the_project_files(function):
 
 def test_login_has_more_processor_time_than_the_others(deployed):
     memory = {name: deployed[name]["Properties"]["MemorySize"] for name in FUNCTIONS}
-    assert memory == {"LoginFunction": 1024, "GuestFunction": 512, "TokensFunction": 512, "ProxyFunction": 512}
+    assert memory == dict.fromkeys(FUNCTIONS, 512) | {"LoginFunction": 1024}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,7 @@ def test_login_has_more_processor_time_than_the_others(deployed):
         ("GuestFunction", set()),
         ("TokensFunction", {"TOKENS_TABLE", "CACHE_TABLE", "REVOCATION_REFRESH_S"}),
         ("ProxyFunction", PROXY | FOREIGN),
+        ("StatusFunction", PROXY | FOREIGN | {"ADMINS_BUCKET"}),
     ],
 )
 def test_a_function_is_told_only_what_it_needs(deployed, name, own):
@@ -115,9 +117,22 @@ def test_a_deploy_works_before_any_service_of_crow_is_known(template, service):
     assert template["Parameters"][f"{service.title()}ServiceUrl"]["Default"] == ""
 
 
-def test_the_variables_of_a_function_fit_into_what_lambda_takes(template, deployed):
-    """4 KB of names and values in all; the values are a deploy's own, of 100 characters each, say."""
-    assert sum(len(name) + 100 for name in variables(deployed, "ProxyFunction")) < 4096
+@pytest.mark.parametrize("name", ["ProxyFunction", "StatusFunction"])
+def test_the_variables_of_a_function_fit_into_what_lambda_takes(deployed, name):
+    """4 KB of names and values in all; a deploy's own values are of 100 characters each, say."""
+    own = variables(deployed, name)
+    values = {key: value if isinstance(value, str) else " " * 100 for key, value in own.items()}
+    assert sum(len(key) + len(value) for key, value in values.items()) < 4096
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, "StreamFunction"])
+def test_the_metrics_of_a_stack_are_its_own(stack, name):
+    assert stack()[name]["Environment"]["Variables"]["METRICS_NAMESPACE"] == "Gatehouse/gatehouse-prod"
+
+
+def test_as_many_logins_are_worked_on_at_once_as_there_is_work_unless_a_deploy_says_otherwise(stack):
+    assert "ReservedConcurrentExecutions" not in stack()["LoginFunction"]
+    assert stack(LoginConcurrency="20")["LoginFunction"]["ReservedConcurrentExecutions"] == "20"
 
 
 def test_keys_of_an_issuer_are_never_fetched_in_the_clear_on_aws(template):
@@ -131,7 +146,7 @@ def test_captionaccs_service_is_where_it_has_always_been_unless_a_deploy_says_ot
 
 def test_every_function_logs_json_to_a_group_of_its_own(resources, deployed):
     groups = [deployed[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] for name in FUNCTIONS]
-    assert groups == ["LoginLogs", "GuestLogs", "TokensLogs", "ProxyLogs"]
+    assert groups == [name.replace("Function", "Logs") for name in FUNCTIONS]
     names = {resources[group]["Properties"]["LogGroupName"]["Fn::Sub"] for group in groups}
     assert len(names) == len(groups)
     assert all(deployed[name]["Properties"]["LoggingConfig"]["LogFormat"] == "JSON" for name in FUNCTIONS)
@@ -139,7 +154,8 @@ def test_every_function_logs_json_to_a_group_of_its_own(resources, deployed):
 
 def test_every_log_group_forgets_after_a_while_and_goes_with_the_stack(of_type):
     groups = of_type("AWS::Logs::LogGroup")
-    assert set(groups) == {"AccessLogs", "LoginLogs", "GuestLogs", "TokensLogs", "ProxyLogs", "StreamLogs"}
+    own = {name.replace("Function", "Logs") for name in FUNCTIONS}
+    assert set(groups) == own | {"AccessLogs", "StreamLogs", "WebAclLogs"}
     for group in groups.values():
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
         assert group["DeletionPolicy"] == "Delete"

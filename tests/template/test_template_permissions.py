@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-FUNCTIONS = ("LoginFunction", "GuestFunction", "TokensFunction", "ProxyFunction")
+FUNCTIONS = ("LoginFunction", "GuestFunction", "TokensFunction", "ProxyFunction", "StatusFunction")
 READ_SECRET = ("secretsmanager:GetSecretValue", {"Ref": "GatewaySecret"})
 
 
@@ -15,10 +15,11 @@ def listed(value):
 
 
 def statements(deployed, function):
-    """The statements of its role; one with a condition as it is where that holds."""
+    """The statements of its role; one with a condition as it is where that holds. Those for a key are tested apart."""
     policies = deployed[f"{function}Role"]["Properties"].get("Policies", [])
     written = [one for policy in policies for one in policy["PolicyDocument"]["Statement"]]
-    return [one["Fn::If"][1] if "Fn::If" in one else one for one in written]
+    apart = [one for one in written if one.get("Fn::If", [""])[0] != "HasKey"]
+    return [one["Fn::If"][1] if "Fn::If" in one else one for one in apart]
 
 
 def grants(deployed, function):
@@ -133,7 +134,26 @@ def test_login_may_list_nothing_but_admin_records(deployed):
 def test_no_grant_is_for_every_action_or_every_resource(deployed, function):
     for action, resource in grants(deployed, function):
         assert "*" not in action
-        assert json.dumps(resource).replace("/auth/admins/*", "").count("*") == 0
+        everything = json.dumps(resource).replace("/auth/admins/*", "").count("*")
+        assert everything == 0 or action in {"cloudwatch:ListMetrics", "cloudwatch:GetMetricData"}
+
+
+def test_the_status_function_sees_that_stores_answer_and_nothing_of_what_they_hold(deployed):
+    cache, usage, tokens = ({"Fn::GetAtt": [f"{name}Table", "Arn"]} for name in ("Cache", "Usage", "Tokens"))
+    expected = [READ_SECRET, ("dynamodb:Query", tokens), ("dynamodb:GetItem", cache), ("dynamodb:GetItem", usage)]
+    expected += [("s3:ListBucket", {"Fn::GetAtt": ["AdminsBucket", "Arn"]})]
+    expected += [("cloudwatch:ListMetrics", "*"), ("cloudwatch:GetMetricData", "*")]
+    expected += [("lambda:InvokeFunction", {"Ref": "FunctionUpstreams"})]
+    assert grants(deployed, "StatusFunction") == expected
+    conditions = {one["Sid"]: one.get("Condition") for one in statements(deployed, "StatusFunction")}
+    assert conditions["ReadRevocations"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["revocations"]}}
+    assert conditions["ProbeTables"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ready#*"]}}
+    assert conditions["ProbeAdmins"] == {"StringLike": {"s3:prefix": "auth/admins/*"}}
+
+
+def test_no_other_function_reads_metrics(deployed):
+    others = [*FUNCTIONS[:-1], "StreamFunction"]
+    assert not [name for name in others for action, _ in grants(deployed, name) if action.startswith("cloudwatch:")]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -144,8 +164,9 @@ def test_beside_its_statements_a_function_may_write_logs_and_traces_only(deploye
 
 def test_only_this_api_may_call_the_functions(of_type):
     permissions = of_type("AWS::Lambda::Permission").values()
-    assert len(permissions) == 14
+    assert len(permissions) == 17
     for one in permissions:
+        assert one["Properties"]["FunctionName"]["Ref"].endswith("FunctionAliaslive")
         assert one["Properties"]["Principal"] == "apigateway.amazonaws.com"
         assert one["Properties"]["SourceArn"]["Fn::Sub"][1]["__ApiId__"] == {"Ref": "Api"}
 
@@ -157,14 +178,13 @@ def test_the_bucket_refuses_plain_http_from_everyone(resources):
     assert (statement["Principal"], statement["Action"]) == ("*", "s3:*")
 
 
-@pytest.mark.parametrize("function", ["ProxyFunction", "StreamFunction"])
+@pytest.mark.parametrize("function", ["ProxyFunction", "StreamFunction", "StatusFunction"])
 def test_the_proxy_may_invoke_the_functions_that_are_named_and_none_unless_some_are(deployed, function):
     granted = [one for one in statements(deployed, function) if "lambda:InvokeFunction" in listed(one["Action"])]
     assert [one["Resource"] for one in granted] == [{"Ref": "FunctionUpstreams"}]
     policies = deployed[f"{function}Role"]["Properties"]["Policies"]
-    conditional = [
-        one["Fn::If"] for policy in policies for one in policy["PolicyDocument"]["Statement"] if "Fn::If" in one
-    ]
+    written = [one for policy in policies for one in policy["PolicyDocument"]["Statement"]]
+    conditional = [one["Fn::If"] for one in written if one.get("Fn::If", ["HasKey"])[0] != "HasKey"]
     assert [(condition, otherwise) for condition, _, otherwise in conditional] == [
         ("InvokesFunctions", {"Ref": "AWS::NoValue"})
     ]

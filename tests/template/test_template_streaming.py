@@ -58,7 +58,7 @@ def test_a_streaming_path_reaches_the_stream_function_by_the_streaming_address(p
     condition, uri, nothing = integration["uri"]["Fn::If"]
     assert (condition, nothing) == ("StreamingOn", {"Ref": "AWS::NoValue"})
     address = uri["Fn::Sub"]
-    assert "lambda:path/2021-11-15/functions/${StreamFunction.Arn}/response-streaming-invocations" in address
+    assert "lambda:path/2021-11-15/functions/${StreamFunctionAliaslive}/response-streaming-invocations" in address
     assert integration["responseTransferMode"] == "STREAM"
     assert integration["type"] == "aws_proxy"
 
@@ -72,7 +72,7 @@ def test_api_gateway_waits_for_a_stream_as_long_as_its_function_may_run(paths, s
 def test_where_streaming_is_off_the_path_is_the_greedy_ones(paths, path):
     off = paths(path, on=False)
     assert off == {"Ref": "AWS::NoValue"}
-    assert "ProxyFunction.Arn}/invocations" in json.dumps(paths("/{proxy+}", on=False))
+    assert "ProxyFunctionAliaslive}/invocations" in json.dumps(paths("/{proxy+}", on=False))
 
 
 def test_nothing_else_streams(deployed):

@@ -322,7 +322,7 @@ def test_nonsense_is_no_answer_and_the_log_says_why(
     with pytest.raises(AuthUnavailableError):
         prove(made(FakeService(said), clock))
     line = json.loads(capsys.readouterr().out.splitlines()[0])
-    assert (line["message"], line["service"], line["reason"]) == (
+    assert (line["message"], line["origin"], line["reason"]) == (
         "auth service not understood",
         "http://auth.test",
         reason,

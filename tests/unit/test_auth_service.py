@@ -95,7 +95,7 @@ def test_these_are_none(clock: FakeClock, status: int, capsys: pytest.CaptureFix
     with pytest.raises(AuthUnavailableError):
         ask(upstream, clock)
     assert len(upstream.sent) == 1
-    assert [(line["service"], line["reason"]) for line in lines(capsys)] == [("http://auth.test", f"status {status}")]
+    assert [(line["origin"], line["reason"]) for line in lines(capsys)] == [("http://auth.test", f"status {status}")]
 
 
 @pytest.mark.parametrize(("coding", "good"), [("", True), ("identity", True), ("IDENTITY ", True), ("gzip", False),
@@ -182,7 +182,7 @@ def test_whatever_fails_is_one_refusal_and_one_line_in_the_log(
     assert caught.value.status == 503
     assert len(upstream.sent) == 1
     (line,) = lines(capsys)
-    assert (line["message"], line["service"], line["reason"]) == ("auth service failed", "http://auth.test", reason)
+    assert (line["message"], line["origin"], line["reason"]) == ("auth service failed", "http://auth.test", reason)
     assert "s=1" not in json.dumps(line)
     assert "disableRefresh" not in json.dumps(line)
 

@@ -65,6 +65,7 @@ def loads(function: str) -> set[str]:
     ("function", "never"),
     [
         ("proxy", HEAVY),
+        ("status", HEAVY | {"prometheus_client"}),
         ("login", {"aiohttp", "boto3", "botocore", "moto", "uvicorn"}),
         ("guest", {"aiohttp", "argon2", "boto3", "botocore", "cryptography", "moto", "uvicorn"}),
         ("tokens", {"aiohttp", "argon2", "boto3", "botocore", "cryptography", "moto", "uvicorn"}),

@@ -80,7 +80,7 @@ def test_a_question_with_a_secret_that_has_gone_is_not_asked(
     with pytest.raises(AuthUnavailableError) as caught:
         fields({"X-Client": "gatehouse", "X-A": "Bearer ${secret:A}"}, Secrets(**values))
     written = capsys.readouterr().out
-    assert '"name": "A"' in written
+    assert '"name":"A"' in written
     assert reason in written
     for value in filter(None, values.values()):
         assert value.strip() not in written + str(caught.value)

@@ -246,7 +246,7 @@ def test_nonsense_is_no_answer_and_the_log_says_why(
             prove(credential)
     assert len(service.asked) == 2
     line = json.loads(capsys.readouterr().out.splitlines()[0])
-    assert (line["message"], line["service"], line["reason"]) == (
+    assert (line["message"], line["origin"], line["reason"]) == (
         "auth service not understood",
         "http://auth.test",
         reason,

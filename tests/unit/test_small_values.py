@@ -1,17 +1,14 @@
-"""Durations, settings, headers and log lines: small things that everything else relies on."""
+"""Durations, settings and headers: small things that everything else relies on."""
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatehouse import logs
 from gatehouse.durations import seconds
 from gatehouse.headers import Headers, from_raw, to_raw
 from gatehouse.settings import MOST_REQUEST_BYTES, Settings, SettingsError, read
@@ -179,31 +176,3 @@ def test_bytes_on_the_wire_come_out_as_they_went_in(raw: list[tuple[bytes, bytes
 
 def test_names_are_lower_case() -> None:
     assert from_raw([(b"X-Tag", b"A")]).pairs == (("x-tag", "A"),)
-
-
-# ----------------------------------------------------------------------------------------------------------- logs
-
-
-@pytest.mark.parametrize(("write", "level"), [(logs.info, "INFO"), (logs.error, "ERROR")])
-def test_an_event_is_one_line_of_json(write: object, level: str, capsys: pytest.CaptureFixture[str]) -> None:
-    write("it happened", path="/a\r\nb\u2028", odd=Path("/x"))  # type: ignore[operator]
-    (line,) = capsys.readouterr().out.splitlines()
-    record = json.loads(line)
-    assert (record["level"], record["message"], record["path"], record["odd"]) == (
-        level,
-        "it happened",
-        "/a\r\nb\u2028",
-        "/x",
-    )
-    assert datetime.fromisoformat(record["timestamp"]) > datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def test_a_crash_is_logged_with_its_place_and_without_its_words(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        int("Bearer s3cret")
-    except ValueError as error:
-        logs.crash("unexpected", error, requestId="r1")
-    record = json.loads(capsys.readouterr().out)
-    assert (record["exception"], record["requestId"], record["level"]) == ("ValueError", "r1", "ERROR")
-    assert record["where"][-1].startswith("test_small_values.py:")
-    assert "s3cret" not in json.dumps(record)

@@ -72,7 +72,7 @@ class AskedVisitors:
             token = await self._asked(call)
             visit, seconds = self._visit(token)
         except UnclearAnswerError as error:
-            logs.error("no token for visitors", service=origin_of(self.provider.url or ""), reason=str(error))
+            logs.error("no token for visitors", origin=origin_of(self.provider.url or ""), reason=str(error))
             raise AuthUnavailableError from error
         await self.means.shared.write(name, token.text, self.means.wall() + seconds)
         return visit, seconds

@@ -141,7 +141,7 @@ class AuthService:
         before = self._logged.get((origin, reason))
         if before is None or self._elapsed.since(before) >= LOGGED_EVERY_S:
             self._logged[origin, reason] = self._elapsed.now()
-            logs.error("auth service failed", service=origin, reason=reason)
+            logs.error("auth service failed", origin=origin, reason=reason)
 
 
 def origin_of(url: str) -> str:

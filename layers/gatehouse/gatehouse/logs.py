@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -22,7 +22,7 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from gatehouse.tracing import current_trace
 
 SERVICE = "gatehouse"
-_encode = json.JSONEncoder(default=str, separators=(",", ":")).encode  # made once: `json.dumps` would make one per line
+_encode = json.JSONEncoder(default=str, separators=(",", ":"), allow_nan=False).encode  # made once: that is not free
 _out: ContextVar[TextIO | None] = ContextVar("out", default=None)
 """Where lines go; None: to what standard output is at that moment."""
 _listeners: list[Callable[[str], None]] = []
@@ -41,7 +41,11 @@ class _Formatter(BasePowertoolsFormatter):
         head = {"level": record.levelname, "timestamp": written, "message": record.getMessage(), "service": SERVICE}
         trace = current_trace(os.environ)
         traced = {"traceId": trace} if trace else {}
-        return _encode({**head, **self._keys, **traced, **getattr(record, "fields", {})})
+        said = {**head, **self._keys, **traced, **getattr(record, "fields", {})}
+        try:
+            return _encode(said)
+        except ValueError:  # JSON has no NaN and no Infinity (RFC 8259 section 6): the line says them as texts
+            return _encode(json.loads(json.dumps(said, default=str), parse_constant=str))
 
     def append_keys(self, **additional_keys: Any) -> None:
         """Have lines from now on say *additional_keys*, less what powertools says of itself unasked."""
@@ -71,7 +75,8 @@ class _Handler(logging.Handler):
             for take in _listeners:
                 take(text)
         except Exception:  # noqa: BLE001  # a full disk, a closed pipe
-            self.handleError(record)
+            with suppress(Exception):  # and where that is to be said may be closed as well
+                self.handleError(record)
 
 
 _logger = Logger(service=SERVICE, level="INFO", logger_handler=_Handler(), logger_formatter=_Formatter())

@@ -120,7 +120,7 @@ class Witness:
         try:
             return read(answer)
         except UnclearAnswerError as error:
-            logs.error("auth service not understood", service=origin_of(self.url), reason=str(error))
+            logs.error("auth service not understood", origin=origin_of(self.url), reason=str(error))
             raise AuthUnavailableError from error
 
     async def _judged(self, credential: str, proof: Proof) -> tuple[Identity | None, float]:

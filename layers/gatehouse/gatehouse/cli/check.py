@@ -14,7 +14,8 @@ from gatehouse.cli.options import anywhere
 from gatehouse.cli.output import Said, table
 from gatehouse.cli.place import environment, projects_folder, running
 from gatehouse.cli.problems import OK, REFUSED, RefusedError, words
-from gatehouse.projects import Project, ProjectFileError, Projects, load
+from gatehouse.function_names import is_function
+from gatehouse.projects import Project, ProjectFileError, Projects, Route, load
 
 Folder = Annotated[
     Path | None,
@@ -98,13 +99,19 @@ def _health(projects: Projects, answers: list[health.Answer]) -> str:
         (
             one.project,
             route.name,
-            "no health path" if route.upstream else "no address (its variable is not set)",
+            _unasked(route),
             "",
             "",
         )
         for one in projects.all
         for route in one.routes
-        if not (route.health and route.upstream)
+        if not (route.health and route.upstream) or is_function(route.upstream)
     ]
     rows = [(one.project, one.route, one.words, one.milliseconds, one.url) for one in answers]
     return table(("PROJECT", "ROUTE", "HEALTH", "MS", "URL"), [*rows, *unasked])
+
+
+def _unasked(route: Route) -> str:
+    if not route.upstream:
+        return "no address (its variable is not set)"
+    return "a function: GET /ready asks it" if route.health else "no health path"

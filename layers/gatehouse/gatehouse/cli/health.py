@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gatehouse.function_names import is_function
 from gatehouse.projects import Projects, health_urls
 
 if TYPE_CHECKING:
@@ -53,8 +54,12 @@ class Answer:
 
 
 def ask(projects: Projects) -> list[Answer]:
-    """Return the answers of every upstream with a health path, in the files' order."""
-    return asyncio.run(_all([(one.project, *route) for one in projects.all for route in health_urls(one)]))
+    """Return the answers of every upstream with a health path and an address, in the files' order.
+
+    Functions have none: who asks from outside the gateway may not invoke them.
+    """
+    asked = [(one.project, *route) for one in projects.all for route in health_urls(one)]
+    return asyncio.run(_all([one for one in asked if not is_function(one[2])]))
 
 
 async def _all(asked: list[tuple[str, str, str]]) -> list[Answer]:

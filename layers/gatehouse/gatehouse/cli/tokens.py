@@ -100,7 +100,7 @@ def issue(
     )
     store = gate.registry
     checked = registry.check(order, gate.projects.all)
-    with gate.audited("token issue", project=project, service=service) as said:
+    with gate.audited("token issue", project=project, forService=service) as said:
         token, record = registry.issue(gate.ring(), checked, order, by=gate.operator, now=time.time())
         said["jti"] = record.jti
         store.put(record)

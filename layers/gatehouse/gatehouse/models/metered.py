@@ -14,7 +14,7 @@ from gatehouse import logs, metrics
 from gatehouse.call import Call, Identity, Reply
 from gatehouse.clock import Clock
 from gatehouse.counting import ANONYMOUS
-from gatehouse.metric_names import COMPLETION_TOKENS, PROMPT_TOKENS
+from gatehouse.metric_names import COMPLETION_TOKENS, PROMPT_TOKENS, Metric
 from gatehouse.models.budgets import Hold, TokenBudget
 from gatehouse.models.reading import UsageReader, reader_of
 from gatehouse.models.requests import ModelRequest
@@ -154,11 +154,11 @@ class Metered:
 
     def _log(self, row: Row) -> None:
         """Say what it took, and not whose it was: that is in its row alone."""
+        where = {"project": row.project, "route": self._terms.route}
+        numbers: dict[Metric, float] = {PROMPT_TOKENS: row.usage.prompt, COMPLETION_TOKENS: row.usage.completion}
         logs.info(
             "model call",
             requestId=self._call.request_id,
-            project=row.project,
-            route=self._terms.route,
             model=row.usage.model,
             promptTokens=row.usage.prompt,
             completionTokens=row.usage.completion,
@@ -168,11 +168,7 @@ class Metered:
             firstByteMs=row.first_byte_ms,
             status=self._status,
             **({"failed": True} if row.failed else {}),
-            **metrics.embedded(
-                {PROMPT_TOKENS: row.usage.prompt, COMPLETION_TOKENS: row.usage.completion},
-                project=row.project,
-                route=self._terms.route,
-            ),
+            **{**where, **metrics.embedded(numbers, **where)},
         )
 
 

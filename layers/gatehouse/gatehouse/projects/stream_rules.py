@@ -18,7 +18,5 @@ def findings(route: Route) -> Iterator[Finding]:
         yield ("cache",), "answers that are streamed are not kept: leave one of 'cache' and 'streaming' out"
     if route.stream and function:
         yield ("streaming",), "a function's answer comes whole: leave 'streaming' out, or write an http address"
-    if route.health and function:
-        yield ("health",), "a function has no address that could be asked: leave 'health' out"
     if route.stream and route.stream.idle > route.stream.total:
         yield ("streaming",), "'idle' is longer than 'total': nothing would ever be silent for that long"

@@ -1,0 +1,1 @@
+"""How the gateway is: whether it answers, whether it can work (`readiness`), and what it has done (`fleet`)."""
