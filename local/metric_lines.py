@@ -7,12 +7,14 @@ sends sums. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Cloud
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gatehouse import logs
@@ -27,6 +29,8 @@ PAUSE_S = 0.0005
 """After so many lines, a millisecond's work, the thread lets others run: Python itself would take five to do so."""
 MINUTE_MS = 60_000
 MARK = '"_aws"'
+_TAIL = re.compile(r'"_aws": ?\{"Timestamp": ?([0-9]+), ?"CloudWatchMetrics": ?(\[.*\])\}\}')
+"""How our own lines end."""
 
 Put = Callable[[str, list[dict[str, Any]]], None]
 """Sends metrics under a namespace."""
@@ -56,8 +60,16 @@ class Sums:
         """Add *number*, of a moment in milliseconds since the epoch."""
         self.count += 1
         self.sum += number
-        self.least, self.largest = min(self.least, number), max(self.largest, number)
+        self.least = min(self.least, number)
+        self.largest = max(self.largest, number)
         self.last_ms = max(self.last_ms, at_ms)
+
+    def take(self, other: Sums) -> None:
+        """Add all of *other*."""
+        self.count += other.count
+        self.sum += other.sum
+        self.least, self.largest = min(self.least, other.least), max(self.largest, other.largest)
+        self.last_ms = max(self.last_ms, other.last_ms)
 
 
 class MetricLines:
@@ -114,12 +126,12 @@ class MetricLines:
 
     def _added_up(self) -> dict[Place, Sums]:
         """Return what the lines that have come add up to; now and then requests get their turn."""
-        found: dict[Place, Sums] = {}
+        adding = Adding()
         for number in range(1, len(self._lines) + 1):
-            add_up(self._lines.popleft(), found)
+            adding.add(self._lines.popleft())
             if number % AT_A_STRETCH == 0:
                 time.sleep(PAUSE_S)
-        return found
+        return adding.places()
 
     def _run(self) -> None:
         while not self._ending.wait(self._every_s):
@@ -132,23 +144,64 @@ class MetricLines:
             logs.error("metrics not sent", reason=type(error).__name__)
 
 
-def add_up(line: str, found: dict[Place, Sums]) -> None:
-    """Add the numbers in *line* to what was *found*. A line that does not hold what it announces has none."""
-    with suppress(ValueError, KeyError, TypeError):
-        said = json.loads(line)
-        at_ms = said["_aws"]["Timestamp"]
-        for place, number in _numbers(said, at_ms // MINUTE_MS):
-            found.setdefault(place, Sums()).add(number, at_ms)
+class Adding:
+    """Lines being added up. Those that have the same metrics and dimensions share their sums, found by one look."""
+
+    def __init__(self) -> None:
+        self._alike: dict[tuple[Any, ...], tuple[list[Place], list[Sums]]] = {}
+
+    def add(self, line: str) -> None:
+        """Add the numbers in *line*. One that does not hold what it announces has none."""
+        with suppress(ValueError, KeyError, TypeError):
+            said, at_ms, directives = _parted(line)
+            names, _ = _announced(directives)
+            minute = at_ms // MINUTE_MS
+            key = (directives, minute, *[said[name] for name in names])
+            places, sums = self._alike.get(key) or self._alike.setdefault(key, _empty(directives, minute, said))
+            for place, one in zip(places, sums, strict=True):
+                number = said[place.name]
+                for each in number if isinstance(number, list) else (number,):
+                    one.add(each, at_ms)
+
+    def places(self) -> dict[Place, Sums]:
+        """Return what it came to, by metric and minute."""
+        found: dict[Place, Sums] = {}
+        for places, sums in self._alike.values():
+            for place, one in zip(places, sums, strict=True):
+                if one.count:
+                    found.setdefault(place, Sums()).take(one)
+        return found
 
 
-def _numbers(said: Mapping[str, Any], minute: int) -> Iterator[tuple[Place, float]]:
-    for directive in said["_aws"]["CloudWatchMetrics"]:
-        for names in directive["Dimensions"]:
-            dimensions = tuple((name, said[name]) for name in names)
-            for metric in directive["Metrics"]:
-                numbers = said[metric["Name"]]
-                place = Place(directive["Namespace"], metric["Name"], metric["Unit"], dimensions, minute)
-                yield from ((place, number) for number in (numbers if isinstance(numbers, list) else [numbers]))
+def _parted(line: str) -> tuple[dict[str, Any], int, str]:
+    """Return what *line* says, when, and the text of what it announces, which many lines have in common."""
+    at = line.rfind(MARK)
+    tail = _TAIL.fullmatch(line, at)
+    if tail:
+        return json.loads(line[:at].rstrip(", ") + "}"), int(tail[1]), tail[2]
+    said = json.loads(line)
+    return said, said["_aws"]["Timestamp"], json.dumps(said["_aws"]["CloudWatchMetrics"])
+
+
+@lru_cache(maxsize=256)
+def _announced(directives: str) -> tuple[tuple[str, ...], tuple[tuple[str, str, str, tuple[str, ...]], ...]]:
+    """Return the names of all dimensions in *directives*, and each metric: namespace, name, unit, its dimensions."""
+    metrics = tuple(
+        (one["Namespace"], metric["Name"], metric["Unit"], tuple(names))
+        for one in json.loads(directives)
+        for names in one["Dimensions"]
+        for metric in one["Metrics"]
+    )
+    return tuple(dict.fromkeys(name for *_, names in metrics for name in names)), metrics
+
+
+def _empty(directives: str, minute: int, said: Mapping[str, Any]) -> tuple[list[Place], list[Sums]]:
+    _, metrics = _announced(directives)
+    places = [
+        Place(namespace, name, unit, tuple((one, said[one]) for one in names), minute)
+        for namespace, name, unit, names in metrics
+    ]
+    return places, [Sums() for _ in places]
 
 
 def _datum(place: Place, sums: Sums) -> dict[str, Any]:

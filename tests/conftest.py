@@ -17,6 +17,7 @@ from tests.cheaper import (
     the_stand_ins_are_not_measured,
     what_boto3_knows_of_aws_is_read_once,
 )
+from tests.log_watch import pytest_configure, what_is_logged_is_watched
 from tests.ministack import ministack
 from tests.moto_server import moto_server
 
@@ -25,8 +26,10 @@ __all__ = [
     "ministack",
     "moto_answers_with_rows_as_it_keeps_them",
     "moto_server",
+    "pytest_configure",
     "the_stand_ins_are_not_measured",
     "what_boto3_knows_of_aws_is_read_once",
+    "what_is_logged_is_watched",
 ]
 
 # Apart from what a person's own `make run` keeps in `.gatehouse/`, and from what another worker's tests make up.

@@ -32,7 +32,7 @@ from gatehouse.stores import aws_json, clients, revocation_log
 from gatehouse.stores.admins import AdminRecord, AdminRecords
 from gatehouse.upstreams import Outbound
 from gatehouse.upstreams.buffered import BufferedUpstream
-from local import stores
+from local import stores, template
 from local.house import NEVER_REAL, PERSONAL, House
 from local.router import load_function
 from tests.contract.conftest import Answer, invoke
@@ -184,7 +184,9 @@ def site(folder: Path) -> Iterator[Site]:
         patch = running.enter_context(pytest.MonkeyPatch.context())
         services = running.enter_context(behind())
         wall = Wall()
-        for name in (*PERSONAL, "AWS_ENDPOINT_URL", *(f"AWS_ENDPOINT_URL_{one}" for one in AWS)):
+        # Another gateway of these tests may be running, and have the functions' variables for itself.
+        others = (*template.load().variables(), "AWS_ENDPOINT_URL", *(f"AWS_ENDPOINT_URL_{one}" for one in AWS))
+        for name in (*PERSONAL, *others):
             patch.delenv(name, raising=False)
         given = {"PROJECTS": str(written(folder)), "ADMIN_PASSWORD": PASSWORD, **SECRETS}
         for name, value in (given | services.addresses).items():

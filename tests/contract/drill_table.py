@@ -17,9 +17,9 @@ AWS = "AWS, with all services well unless it says otherwise:"
 ABOUT = """\
 Each thing was taken down as it says, and where that makes no difference both by refusing connections and by never
 answering. Processes were *running* before that, or *new*: they started meanwhile. It had lasted for {s} s, or as long
-as it says. Every answer came before the end of its invocation, and every failure had our [error body](errors.md). Where it
-could not be said who is calling, the upstream was asked nothing; none was sent a `POST` twice. {s} s after it was over
-all was well again, in the same processes.""".format(s=round(A_LOOK_LATER_S))
+as it says. Every answer came before the end of its invocation, and every failure had our [error body](errors.md).
+Where it could not be said who is calling, the upstream was asked nothing; none was sent a `POST` twice. {s} s after it
+was over all was well again, in the same processes.""".format(s=round(A_LOOK_LATER_S))
 
 
 def written(drilled: Sequence[Through]) -> str:

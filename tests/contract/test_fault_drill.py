@@ -17,6 +17,7 @@ from tests.contract import drill_table
 from tests.contract.conftest import check_error
 from tests.contract.drill_faults import ENDS_S, FAULTS, INIT_S, LIMIT_S, NEW, NOTHING, RUNNING, Drill, Seen, Through
 from tests.contract.drill_gateway import site
+from tests.contract.drill_requests import KINDS
 
 OF_UPSTREAM = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_TIMEOUT"})
 UNAVAILABLE = "AUTH_UNAVAILABLE"
@@ -74,6 +75,33 @@ def test_every_failure_is_our_error_body_and_none_is_a_defect(seen: list[Seen]) 
 
 
 # ----------------------------------------------------------------------------------------------- nobody gets through
+
+
+SHUT = {
+    ("DynamoDB", RUNNING): ("login", "strict", "issue", "revoke", "refresh", "logout"),
+    ("DynamoDB", NEW): ("login", "token", "strict", "service", "issue", "revoke", "refresh", "logout"),
+    ("DynamoDB, for more than a minute", RUNNING): ("token", "service"),
+    ("S3", RUNNING): ("login",),
+    ("Secrets Manager", NEW): ("login", "guest", "issue", "jwks", *(kind.name for kind in KINDS if kind.proves)),
+    ("the auth service", RUNNING): ("new session", "new key"),
+    ("the auth service, for more than 30 seconds", RUNNING): ("session", "key"),
+    ("the organization services", RUNNING): ("new session", "new key"),
+    ("DynamoDB, and every service but the upstream", NEW): ("session", "key", "model"),
+}
+"""What fails closed, whatever the documentation says."""
+
+
+def test_whoever_cannot_be_known_is_refused(drilled: tuple[Through, ...]) -> None:
+    for (what, process), kinds in SHUT.items():
+        down = [through for through in drilled if through.fault.what == what and through.of(process, "during")]
+        assert down, what
+        open_all_the_same = [
+            str(through.of(process, "during")[kind])
+            for through in down
+            for kind in kinds
+            if through.of(process, "during")[kind].cell != f"503 {UNAVAILABLE}"
+        ]
+        assert open_all_the_same == []
 
 
 def test_nothing_is_asked_of_an_upstream_where_it_cannot_be_said_who_is_calling(seen: list[Seen]) -> None:

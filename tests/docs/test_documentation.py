@@ -11,6 +11,7 @@ from gatehouse import errors, settings
 from gatehouse.projects import model, schema
 from local.__main__ import CUT, GUEST
 from local.template import ROOT, load
+from tests.docs.pages import anchors
 
 DOCS = ROOT / "docs"
 VARIABLES = {"secret_arn": "GATEWAY_SECRET_ARN"}
@@ -73,5 +74,9 @@ def test_every_variable_of_a_project_file_is_declared_in_the_template():
 def test_links_between_pages_lead_somewhere():
     pages = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
     for page in pages:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target, _, anchor in (
+            one.partition("#") for one in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text())
+        ):
+            there = page.parent / target if target else page
+            assert there.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(there.read_text()), f"{page.name}: {target}#{anchor}"

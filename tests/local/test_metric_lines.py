@@ -88,6 +88,19 @@ def test_a_number_may_be_several():
     assert sink.sums("Duration") == [{"SampleCount": 3, "Sum": 9, "Minimum": 1, "Maximum": 6}]
 
 
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize("last", [True, False])
+def test_what_announces_the_numbers_may_stand_anywhere(separators: tuple[str, str], last: bool):
+    sink = Sink()
+    lines = MetricLines(sink)
+    said = json.loads(line())
+    announced = {"_aws": said.pop("_aws")}
+    lines.take(json.dumps({**said, **announced} if last else {**announced, **said}, separators=separators))
+    lines.take(line())
+    lines.send()
+    assert sink.sums("Duration") == [{"SampleCount": 2, "Sum": 10, "Minimum": 5, "Maximum": 5}]
+
+
 @pytest.mark.parametrize(
     "text", ['{"message":"started"}', "", '{"_aws"', '{"_aws": 5}', '{"_aws":{"Timestamp":1,"CloudWatchMetrics":[{}]}}']
 )

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from local.template import ROOT
+from tests.log_watch import WATCH
 
 PASSWORD = "a password with 'quotes' and \"more\""
 
@@ -52,6 +53,16 @@ def start(**changes: str) -> subprocess.Popen[str]:
     )
 
 
+def log_is_watched(output: list[str], changes: dict[str, str]) -> None:
+    """Have the lines of its log looked at, after what it prints for people: that has a password and tokens in it."""
+    lines = [line for line in output if line.startswith("{")]
+    people = "\n".join(line for line in output if not line.startswith("{"))
+    given = [value for name, value in changes.items() if name.endswith(("PASSWORD", "SECRET"))]
+    for secret in (*given, *re.findall(r"(?:Bearer |TOKEN=)([\w.-]+)", people)):
+        WATCH.keep(secret, "secret of make run")
+    WATCH.hear("\n".join(lines))
+
+
 @contextmanager
 def running(**changes: str) -> Iterator[Run]:
     process = start(**changes)
@@ -69,6 +80,7 @@ def running(**changes: str) -> Iterator[Run]:
     finally:
         process.terminate()
         process.wait(10)
+        log_is_watched([*output, *process.stdout], changes)
         process.stdout.close()
 
 

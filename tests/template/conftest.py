@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +51,8 @@ def transform(template: dict[str, Any]) -> Transform:
     """The template as `sam deploy` would send it; *built* names other archives than `built.zip` by logical ids."""
 
     def transformed(*, built: dict[str, str] | None = None, **parameters: str) -> dict[str, Any]:
-        source = copy.deepcopy(template)
+        # As JSON, which knows no anchors: what stands twice in YAML is two things to CloudFormation.
+        source = json.loads(json.dumps(template))
         for logical_id, resource in source["Resources"].items():
             for name in ("CodeUri", "ContentUri"):
                 if name in resource["Properties"]:

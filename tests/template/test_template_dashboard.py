@@ -68,6 +68,14 @@ def test_every_function_and_every_table_is_in_the_pictures(stack, pictures):
         assert not [name for name in stack().of_type(kind) if f'"<{name}>"' not in text]
 
 
+def test_cold_starts_are_counted_in_the_log_of_every_function(stack, root, widgets):
+    (query,) = [one["properties"]["query"] for one in widgets if one["type"] == "log"]
+    groups = {one["LoggingConfig"]["LogGroup"] for one in stack().of_type("AWS::Lambda::Function").values()}
+    assert set(re.findall(r"SOURCE '([^']+)'", query)) == groups
+    (member,) = re.findall(r"ispresent\((\w+)\)", query)
+    assert f'"{member}":' in (root / "docs/log.schema.json").read_text(encoding="utf-8")
+
+
 def test_what_is_worked_out_is_worked_out_of_what_is_there(pictures):
     for picture in pictures:
         options = [line[-1] for line in picture["metrics"] if isinstance(line[-1], dict)]

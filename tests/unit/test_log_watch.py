@@ -15,6 +15,8 @@ from typing import Any
 
 import jwt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gatehouse import edge, jose, keys, logs, passwords, templates
 from gatehouse.call import Identity
@@ -171,6 +173,28 @@ def test_what_is_no_secret_is_not_found(watch: Watch) -> None:
     of_a_header("Authorization", "Bearer short")
     logs.info("it", header=token.partition(".")[0], other="a-value-of-another-header", short="Bearer short a=short")
     assert watch.verdict() == []
+
+
+def test_what_the_gateways_source_says_is_no_secret(watch: Watch) -> None:
+    word = fresh()
+    named = "handleError(record)"  # of logs.py
+    for one in (word, named):
+        of_a_header("Authorization", one)
+        logs.info("it", said=one)
+    assert ["has the value of authorization" in found and word in found for found in watch.verdict()] == [True]
+
+
+@given(st.sampled_from(["a-word-that-tests-say"]))
+@settings(max_examples=1)
+def test_what_hypothesis_makes_up_is_no_secret_unless_it_is_a_token(word: str) -> None:
+    watch = Watch()
+    with on_purpose(ON_PURPOSE), watching(watch):
+        of_a_header("Authorization", word)
+        keys.KeyRing(ring().current, ring().keys, {"NAME": word})
+        logs.info("it", said=word)
+        assert watch.verdict() == []
+        logs.info("it", said=minted())
+        assert len(watch.verdict()) == 2
 
 
 def test_a_line_of_a_process_counts_and_so_does_the_rest_that_it_says(watch: Watch) -> None:

@@ -47,7 +47,7 @@ class RestEvent:
     def scope(self) -> Scope:
         """The ASGI scope of the request."""
         headers = _headers(self.event)
-        identity = self.event["requestContext"].get("identity") or {}
+        source_ip = (self.event["requestContext"].get("identity") or {}).get("sourceIp")
         # sam local hands the path over decoded; what a URI cannot hold is encoded again.
         path = quote(self.event.get("path") or "/", safe=_PATH_SAFE, errors="surrogatepass")
         return {
@@ -61,7 +61,7 @@ class RestEvent:
             "scheme": "https",
             "query_string": _query(self.event),
             "server": None,
-            "client": (identity.get("sourceIp") or "", 0),
+            "client": (source_ip if isinstance(source_ip, str) else "", 0),
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             DEADLINE: _deadline(self.context),
             INVOCATION: invocation_id(self.context),
