@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatehouse import metrics
 from gatehouse.call import Call, Identity, Reply
 from gatehouse.comfort import QUIET_S, Comfort
 from gatehouse.errors import BudgetExceededError
@@ -236,6 +237,23 @@ def test_without_a_table_there_is_the_log(capsys: pytest.CaptureFixture[str]) ->
     assert {
         name: value for name, value in line.items() if name not in {"level", "timestamp", "message", "service"}
     } == expected
+
+
+def test_tokens_are_metrics_where_metrics_are_published(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(a_budget(tokens=1), shared=False)
+
+    async def one() -> None:
+        account = await world.begin()
+        account.answered(Reply(status=200, headers=Headers((("content-type", "application/json"),))))
+        account.saw(ANSWER)
+        await account.end()
+
+    with metrics.published("Gatehouse/test", "prod"):
+        run(one())
+    (line,) = logged(capsys, "model call")
+    assert (line["project"], line["route"], line["PromptTokens"], line["CompletionTokens"]) == ("p", "ai", 3, 4)
+    (told,) = line["_aws"]["CloudWatchMetrics"]
+    assert (told["Namespace"], told["Dimensions"]) == ("Gatehouse/test", [["project", "route"]])
 
 
 @pytest.mark.parametrize(
