@@ -17,7 +17,7 @@ from tests.cheaper import (
     the_stand_ins_are_not_measured,
     what_boto3_knows_of_aws_is_read_once,
 )
-from tests.log_watch import pytest_configure, what_is_logged_is_watched
+from tests.log_watch import pytest_configure, pytest_runtest_call, what_is_logged_is_watched
 from tests.ministack import ministack
 from tests.moto_server import moto_server
 
@@ -27,6 +27,7 @@ __all__ = [
     "moto_answers_with_rows_as_it_keeps_them",
     "moto_server",
     "pytest_configure",
+    "pytest_runtest_call",
     "the_stand_ins_are_not_measured",
     "what_boto3_knows_of_aws_is_read_once",
     "what_is_logged_is_watched",

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import json
 import os
-import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache, wraps
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from hypothesis import currently_in_test_context
+from hypothesis import is_hypothesis_test
 
 from gatehouse import logs
 from tests.log_lines import wrong
+from tests.secret_points import TOKEN, watching
 from tests.secret_search import LEAST, leaks
 
 CREDENTIALS = frozenset(
@@ -40,13 +40,15 @@ CREDENTIALS = frozenset(
     }
 )
 """The headers that have credentials in them."""
-TOKEN = "token"
 MOST_SHOWN = 10
 _SEPARATORS = re.compile(r"[;,\s]+")
 
 
 class Watch:
     """What was logged and what was secret, so far."""
+
+    made_up: ClassVar[bool] = False
+    """Whether what passes now is made up by Hypothesis, in whatever thread."""
 
     def __init__(self) -> None:
         self._lines: list[tuple[str, str]] = []
@@ -73,14 +75,13 @@ class Watch:
         """Note that *secret* must not be logged; it is *what*."""
         if isinstance(secret, bytes):
             secret = secret.decode("utf-8", "replace")
-        if isinstance(secret, str) and len(secret) >= LEAST and (what == TOKEN or not currently_in_test_context()):
+        if isinstance(secret, str) and len(secret) >= LEAST and (what == TOKEN or not self.made_up):
             self._secrets.setdefault(secret, what)
 
     def keep_fields(self, pairs: tuple[tuple[str, str], ...]) -> None:
         """Note the credentials among the header fields *pairs*."""
-        found = [pair for pair in pairs if pair[0] in CREDENTIALS]
-        if found and not currently_in_test_context():
-            self._fields.update(found)
+        if not self.made_up:
+            self._fields.update(pair for pair in pairs if pair[0] in CREDENTIALS)
 
     @contextmanager
     def on_purpose(self, reason: str) -> Iterator[None]:
@@ -149,70 +150,23 @@ WATCH = Watch()
 hear, on_purpose = WATCH.hear, WATCH.on_purpose
 
 
-def _watched(function: Callable[..., Any], note: Callable[..., None]) -> Callable[..., Any]:
-    """Return *function*, of which *note* hears what it returns and what it was given."""
-
-    @wraps(function)
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        given = function(*args, **kwargs)
-        note(given, *args, **kwargs)
-        return given
-
-    return watched
-
-
-def _points(watch: Watch) -> Iterator[tuple[str, Callable[..., None]]]:
-    """Yield where secrets pass, and what notes them there."""
-
-    def password(given: object, password: str, *stored: str, **_: object) -> None:
-        watch.keep(password, "password")
-        for one in (given, *stored):
-            watch.keep(one, "hash or salt of a password")
-
-    def token(given: object, *_: object, **__: object) -> None:
-        watch.keep(given, TOKEN)
-
-    yield "gatehouse.jose.compact", token
-    yield "jwt.encode", token
-    yield "gatehouse.templates._secret", lambda given, *_: watch.keep(given, "secret of a project file")
-    yield from ((f"gatehouse.passwords.{name}", password) for name in ("hashed", "verify", "spend"))
-
-    def keys(_: object, key: Any, *__: object, **___: object) -> None:
-        watch.keep(key.secret, "key")
-
-    def ring(_: object, ring: Any, *__: object, **___: object) -> None:
-        for secret in ring.secrets.values():
-            watch.keep(secret, "named secret")
-
-    def call(_: object, call: Any, **__: object) -> None:
-        watch.keep_fields(call.headers.pairs)
-
-    def record(_: object, record: Any, **__: object) -> None:
-        watch.keep(record.hash, "hash of a password")
-        watch.keep(record.salt, "salt of a password")
-
-    yield "gatehouse.keys.Key.__init__", keys
-    yield "gatehouse.keys.KeyRing.__init__", ring
-    yield "gatehouse.call.Call.__init__", call
-    yield "gatehouse.call.Identity.__init__", lambda _, who, **__: watch.keep(who.token, "token of an identity")
-    yield "gatehouse.stores.admins.AdminRecord.__init__", record
-
-
-@contextmanager
-def watching(watch: Watch) -> Iterator[None]:
-    """Have *watch* note what passes inside."""
-    with pytest.MonkeyPatch.context() as patch, logs.also_to(watch.take):
-        for place, note in _points(watch):
-            patch.setattr(place, _watched(pkgutil.resolve_name(place), note))
-        yield
-
-
 _running = ExitStack()
 
 
 def pytest_configure() -> None:
     """Begin before tests are read: they make keys and tokens while they are."""
     _running.enter_context(watching(WATCH))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Know whether the test has Hypothesis make things up, by itself or in a function within."""
+    if isinstance(item, pytest.Function):
+        Watch.made_up = is_hypothesis_test(item.obj) or "given" in item.function.__code__.co_names
+    try:
+        return (yield)
+    finally:
+        Watch.made_up = False
 
 
 @pytest.fixture(scope="session", autouse=True)

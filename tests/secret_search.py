@@ -17,7 +17,7 @@ ANCHOR = 8
 """So many letters and digits in a row must be in a word, for the texts with that word to be looked through."""
 _WORD = re.compile(rf"[A-Za-z0-9]{{{ANCHOR},}}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]*)=*")
-_MULTIPART = re.compile(r"\s+")
+_SPACES = re.compile(r"\s+")
 _PEM = "-----BEGIN"
 
 
@@ -36,7 +36,7 @@ def pieces(secret: str, what: str) -> Iterator[tuple[str, str]]:
     if token:  # its header is the same in many, and no secret
         found = [(token[1], f"claims of {what}"), (token[2], f"signature of {what}")]
     elif secret.startswith(_PEM):
-        found = [(part, f"part of {what}") for part in _MULTIPART.split(secret) if "-" not in part]
+        found = [(part, f"part of {what}") for part in _SPACES.split(secret) if "-" not in part]
     else:
         found = [(secret, what), *((text, f"{what} in base64") for text in _base64(secret))]
     return ((piece, of) for piece, of in found if len(piece) >= LEAST)
@@ -72,8 +72,8 @@ def _anchored(texts: list[str], anchored: dict[str, dict[str, str]]) -> Iterator
     hits = {word: found for word in words if (found := [part for part in _parts(word) if part in anchored])}
     for text in texts if hits else ():
         parts = {part for word in _WORD.findall(text) for part in hits.get(word, ())}
-        found = (pair for part in parts for pair in anchored[part].items())
-        yield from (Leak(text, piece, what) for piece, what in found if piece in text)
+        there = [pair for part in parts for pair in anchored[part].items()]
+        yield from (Leak(text, piece, what) for piece, what in there if piece in text)
 
 
 def _parts(word: str) -> Iterator[str]:

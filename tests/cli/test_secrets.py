@@ -69,6 +69,7 @@ def test_the_names_are_listed_with_the_files_that_name_them_and_no_value(cli: Ru
         ["NAME", "STATE", "NAMED", "BY"],
         [TOKEN, "ok", "ai-proxy.yaml"],
         [KEY, "ok", "crow.yaml"],
+        ["METRICS_TOKEN", "ok", "/metrics"],
         ["SERVICE_API_KEY_ORG_SERVICE", "ok", "crow.yaml"],
     ]
     for value in json.loads(house._ring)["secrets"].values():
@@ -312,6 +313,15 @@ def test_a_secret_that_a_project_file_names_is_removed_if_that_is_meant(
     assert listed(cli)[KEY]["state"] == "missing"
     if "--json" in words:
         assert json.loads(result.stdout) == {"name": KEY, "removed": True}
+
+
+def test_the_token_of_metrics_is_the_gateways_own(cli: Run, stored: Callable[[], Any]) -> None:
+    assert listed(cli)["METRICS_TOKEN"]["namedBy"] == ["/metrics"]
+    replaced = cli("secrets", "set", "METRICS_TOKEN", "--generate")
+    assert (replaced.exit_code, "no project file names" in replaced.stderr) == (0, False)
+    result = cli("secrets", "remove", "METRICS_TOKEN", stdin="n\n")
+    assert (result.exit_code, "METRICS_TOKEN" in stored()["secrets"]) == (1, True)
+    assert "only administrators can" in result.stderr
 
 
 @pytest.mark.parametrize("stdin", ["n\n", "\n", ""])

@@ -22,7 +22,8 @@ from gatehouse import edge, jose, keys, logs, passwords, templates
 from gatehouse.call import Identity
 from gatehouse.stores.admins import AdminRecord
 from tests.log_lines import problems, wrong
-from tests.log_watch import Watch, on_purpose, watching
+from tests.log_watch import Watch, on_purpose
+from tests.secret_points import watching
 from tests.secret_search import LEAST, leaks, pieces
 from tests.unit.fakes import ROOT, key, ring
 from tests.unit.private_keys import ED25519

@@ -114,7 +114,7 @@ def test_an_upstream_without_an_address_is_said_and_does_not_count(tmp_path: Pat
         ("secret", UNAVAILABLE, UNAVAILABLE),
         ("revocation log", UNAVAILABLE, READY),
         ("admins bucket", UNAVAILABLE, READY),
-        ("cache table", DEGRADED, READY),
+        ("cache table", UNAVAILABLE, READY),
     ],
 )
 def test_a_store_that_is_down_counts_for_who_needs_it(tmp_path: Path, store: str, ours: str, theirs: str):
@@ -124,6 +124,21 @@ def test_a_store_that_is_down_counts_for_who_needs_it(tmp_path: Path, store: str
     assert (report.word("ours"), report.word("theirs")) == (ours, theirs)
     assert report.word() == max(ours, theirs, key=[READY, DEGRADED, UNAVAILABLE].index)
     assert "host.internal" not in str(report.view())
+
+
+LIMITED = """
+project: limited
+limits: {few: {requests: 1, per: 1m, by: ip}}
+routes:
+  - {name: D, path: /d, upstream: "lambda:d", auth: none, limit: few}
+"""
+
+
+def test_without_the_table_of_comforts_a_project_without_logins_is_only_degraded(tmp_path: Path):
+    stores = FakeStores()
+    stores.broken["cache table"] = OSError()
+    report = run(inspection(Surroundings(folder(tmp_path, OURS, LIMITED)), stores).report())
+    assert (report.word("ours"), report.word("limited")) == (UNAVAILABLE, DEGRADED)
 
 
 @pytest.mark.parametrize("answer", [ok(status=503), ok(status=302), UpstreamUnreachableError(), UpstreamTimeoutError()])

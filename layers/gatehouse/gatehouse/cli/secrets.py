@@ -18,6 +18,7 @@ from gatehouse.cli.output import Said, table
 from gatehouse.cli.problems import MisuseError, RefusedError
 from gatehouse.cli.secret_names import NAME, Namings
 from gatehouse.keys import parse
+from gatehouse.status.metrics_page import NAME as METRICS_TOKEN
 from gatehouse.templates import unfit
 
 LIST = "secrets list"
@@ -136,7 +137,7 @@ def _view(name: str, kept: Mapping[str, str], namings: Namings) -> dict[str, Any
         "name": name,
         "state": "missing" if not value else "unfit" if reason else "ok",
         "reason": reason or None,
-        "namedBy": list(namings.files.get(name, ())),
+        "namedBy": ["/metrics"] if name == METRICS_TOKEN else list(namings.files.get(name, ())),
     }
 
 
@@ -146,7 +147,7 @@ def _state(view: Mapping[str, Any]) -> str:
 
 def _unnamed(name: str, namings: Namings) -> str:
     """Return what there is to say where no project file is known to name the secret."""
-    if name in namings.files or namings.unread:
+    if name in {*namings.files, METRICS_TOKEN} or namings.unread:
         return "\n".join(namings.unread)
     near = get_close_matches(name, namings.files, 1)
     return f"no project file names {name}{f' (did you mean {near[0]}?)' if near else ''}"
@@ -157,6 +158,8 @@ def _doubt(name: str, namings: Namings) -> str:
     files = ", ".join(namings.files.get(name, ()))
     if files:
         return f"It is named in {files}: without it, routes that need it answer 503 and new processes do not start."
+    if name == METRICS_TOKEN:
+        return "Prometheus reads /metrics with it: without it only administrators can."
     return "\n".join(namings.unread)
 
 

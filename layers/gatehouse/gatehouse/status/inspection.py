@@ -15,7 +15,7 @@ from gatehouse.kept import Kept
 from gatehouse.projects import Project, ProjectFileError, Projects
 from gatehouse.projects.secret_rules import findings
 from gatehouse.status import needs, probes, upstream_health
-from gatehouse.status.needs import COMFORTS, SECRET
+from gatehouse.status.needs import SECRET
 from gatehouse.status.probes import BUDGET_S
 from gatehouse.status.readiness import Finding, Report
 from gatehouse.upstreams import Upstream
@@ -148,7 +148,7 @@ def _findings(
     """Yield what was found of *project*; *lacking* is what projects lack of named secrets."""
     yield _configuration(project, lacking)
     for name in needs.stores_of(project):
-        yield stores[name].finding(name, comfort=name in COMFORTS)
+        yield stores[name].finding(name, comfort=needs.is_comfort(project, name))
     if project.project in lacking:
         yield Finding(name="named secrets", ok=not lacking[project.project], reason=lacking[project.project])
     for watched in needs.watched(project):

@@ -11,7 +11,10 @@ from gatehouse.projects.secret_rules import findings
 
 SECRET, REVOCATIONS, ADMINS, CACHE, USAGE = "secret", "revocation log", "admins bucket", "cache table", "usage table"
 COMFORTS = frozenset({CACHE, USAGE})
-"""What requests go on without: limits count in each process for itself, nothing is kept, budgets are not asked."""
+"""What requests go on without: limits count in each process for itself, nothing is kept, budgets are not asked.
+
+But nobody logs in without the cache table, where failed logins are counted.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,11 @@ class Watched:
 def stores_of(project: Project) -> tuple[str, ...]:
     """Return the stores that requests to *project* need, or would like to have."""
     return tuple(_stores(project, [route for route in project.routes if route.upstream]))
+
+
+def is_comfort(project: Project, store: str) -> bool:
+    """Say whether every request to *project* is answered without *store*, if only with less comfort."""
+    return store in COMFORTS and not (store == CACHE and project.tokens)
 
 
 def names_secrets(project: Project) -> bool:

@@ -76,7 +76,8 @@ class Stores:
         return parse(read(_set(self.secret_arn, "GATEWAY_SECRET_ARN"))).secrets
 
     def _admins(self) -> None:
-        client("s3").list_objects_v2(Bucket=_set(self.admins_bucket, "ADMINS_BUCKET"), Prefix=PREFIX, MaxKeys=1)
+        bucket = _set(self.admins_bucket, "ADMINS_BUCKET")
+        client("s3").list_objects_v2(Bucket=bucket, Prefix=PREFIX, MaxKeys=1)
 
 
 async def threaded(work: Callable[[], T]) -> T:
@@ -89,7 +90,7 @@ def words(error: Exception) -> str:
     if isinstance(error, NotSetError):
         return f"{error} is not set. template.yaml sets it; see that this function has it."
     if isinstance(error, KeyRingError):
-        return f"{error} See 'python -m gatehouse keys list'."  # never a secret: that is its promise
+        return f"{error} See 'python -m gatehouse keys show'."  # never a secret: that is its promise
     if isinstance(error, AwsError) or hasattr(error, "response"):  # botocore's ClientError has one
         return SAID["refused"]
     return SAID["silent"] if isinstance(error, TimeoutError) else SAID["unreached"]
