@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from gatehouse import audit, passwords
-from gatehouse.audit import NOT_A_USERNAME, REDACTED, audited
+from gatehouse.audit import NOT_A_USERNAME, audited
 from gatehouse.errors import (
     AuthUnavailableError,
     GatewayError,
@@ -22,6 +22,7 @@ from gatehouse.errors import (
     InvalidTokenError,
     RateLimitedError,
 )
+from gatehouse.redaction import REDACTED
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

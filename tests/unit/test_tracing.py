@@ -81,6 +81,9 @@ def test_the_trace_of_w3c_is_the_second_part(header: str) -> None:
         f"{PARENT},{PARENT}",
         f"0-{PARENT[3:]}",
         PARENT.replace("-", "_"),
+        f"ff{PARENT[2:]}",
+        PARENT.replace(W3C, "0" * 32),
+        PARENT.replace("00f067aa0ba902b7", "0" * 16),
     ],
 )
 def test_what_is_no_trace_of_w3c_is_none(header: str) -> None:

@@ -23,6 +23,7 @@ from gatehouse.metric_names import (
     UPSTREAM_DURATION,
     Metric,
 )
+from gatehouse.redaction import redacted
 from gatehouse.tracing import trace_id
 
 NO_PROJECT = "gatehouse"
@@ -32,7 +33,9 @@ OTHER = "OTHER"
 NOBODY = "none"
 MOST_PATH = 2048
 """How much of a path is repeated, in characters."""
-_CODES = frozenset(int(one) for one in HTTPStatus)
+CLIENT_GONE = 499
+"""The status of a request whose client left before there was an answer: nobody was sent it. nginx calls it so."""
+_CODES = frozenset({CLIENT_GONE, *(int(one) for one in HTTPStatus)})
 _AUTH_OF_ERROR = {
     "MISSING_TOKEN": "missing",
     "INVALID_TOKEN": "refused",
@@ -73,7 +76,7 @@ def line(call: Call, ended: Ended) -> dict[str, Any]:
         "requestId": call.request_id,
         **_traced(call),
         "method": call.method if call.method in METHODS else OTHER,
-        "path": call.path[:MOST_PATH],
+        "path": redacted(call.path[:MOST_PATH]),
         "ip": call.client_ip,
         **notes,
         "auth": auth_of(call),

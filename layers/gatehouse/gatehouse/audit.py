@@ -14,18 +14,13 @@ from typing import Literal, TypeAlias
 from gatehouse import logs
 from gatehouse.errors import GatewayError
 from gatehouse.logins import USERNAME
+from gatehouse.redaction import redacted
 
 Result: TypeAlias = Literal["ok", "refused", "limited", "failed", "unavailable"]
 """How it ended: done; not allowed; too often; tried and not done; could not be decided."""
 
 NOT_A_USERNAME = "(not a username)"
-REDACTED = "(redacted)"
 _SERVICE = r"[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}"
-_SECRET = re.compile(
-    r"eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_.-]*"  # a token in compact form: its header begins with {" (RFC 7515 section 3.1)
-    r"|\$argon2[A-Za-z0-9+/=,$]*"
-    r"|(?<![A-Za-z0-9+/])(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)(?![A-Za-z0-9+/=])"  # SHA-256, in hex and in base64
-)
 
 
 class Operator(str):
@@ -89,4 +84,4 @@ def result_of(error: BaseException) -> Result:
 def _safe(value: object) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return _SECRET.sub(REDACTED, str(value))
+    return redacted(str(value))

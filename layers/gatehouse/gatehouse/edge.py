@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
 
 from gatehouse import access_log, logs
-from gatehouse.access_log import Ended
+from gatehouse.access_log import CLIENT_GONE, Ended
 from gatehouse.call import Call, Handler, Reply
 from gatehouse.errors import (
     NO_ROUTE,
@@ -151,7 +151,10 @@ async def _answer(handle: Handler, call: Call, send: Send) -> None:
     try:
         reply = await handle(call)
     except ClientGoneError:
-        logs.info("client gone", requestId=call.request_id)
+        call.notes["clientGone"] = True
+        gone_s = time.monotonic() - started
+        ended = Ended(status=CLIENT_GONE, sent_bytes=0, head_s=gone_s, total_s=gone_s, cold=cold)
+        logs.info("request", **access_log.line(call, ended))
         return
     except Exception as error:  # noqa: BLE001  # nothing leaves this gateway without our error body
         logs.crash("unexpected failure", error, requestId=call.request_id)
