@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from gatehouse import edge, metrics
+from gatehouse import edge, metrics, snapshot
 from gatehouse.clock import Elapsed
 from gatehouse.kit import Kit
 from gatehouse.lambda_http import lambda_function
@@ -15,6 +15,7 @@ from gatehouse.status.fleet import Fleet
 from gatehouse.status.inspection import Inspection
 from gatehouse.status.pages import pages, ping
 from gatehouse.status.probes import Stores
+from gatehouse.stores import aws_json
 from gatehouse.stores.metrics import read as read_metrics
 
 MOST_BYTES = 1024
@@ -33,6 +34,7 @@ inspection = Inspection(kit, stores, Elapsed(time.time, time.monotonic))
 fleet = Fleet(kit.settings.metrics_namespace, read_metrics, time.time, time.monotonic)
 # Not kit.start(): a key ring that nobody should trust stops the others, and here it is what there is to say.
 metrics.publish(kit.settings.metrics_namespace, kit.settings.environment)
+snapshot.hook(os.environ, aws_json.close)
 handle = pages(
     kit,
     {

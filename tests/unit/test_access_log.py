@@ -18,7 +18,7 @@ from gatehouse.call import Call, Count, Reply
 from gatehouse.edge import CutError
 from gatehouse.errors import ClientGoneError, GatewayError
 from gatehouse.headers import Headers
-from gatehouse.metric_names import CATALOGUE
+from gatehouse.metric_names import CATALOGUE, FAILED
 from tests.log_lines import problems
 from tests.unit.fakes import a_call, ok, run
 from tests.unit.serving import Answered, answered, written
@@ -253,11 +253,17 @@ def published(ended: Ended = ENDED, counts: tuple[Count, ...] = (), **notes: obj
         return line(a_call(notes=notes, counts=[*counts]), ended)
 
 
+def refusal(method: str, kind: type[GatewayError]) -> dict[str, Any]:
+    call = a_call(method=method, notes={"project": "demo", "route": "BUILD", "error": kind.code})
+    with metrics.published("Gatehouse/test", "dev"):
+        return line(call, Ended(status=kind.status, sent_bytes=0, head_s=0, total_s=0))
+
+
 def names(said: dict[str, Any]) -> set[str]:
     return {one["Name"] for directive in said["_aws"]["CloudWatchMetrics"] for one in directive["Metrics"]}
 
 
-ALWAYS = {"Requests", "Duration", "Auth"}
+ALWAYS = {"Duration", "Auth"}
 
 
 @pytest.mark.parametrize(
@@ -272,13 +278,19 @@ ALWAYS = {"Requests", "Duration", "Auth"}
         ({"error": "TOKEN_REVOKED"}, {"AuthFailures": 1}),
         ({"error": "MISSING_TOKEN"}, {}),
         ({"error": "FORBIDDEN"}, {}),
-        ({"error": "AUTH_UNAVAILABLE"}, {}),
+        ({"error": "AUTH_UNAVAILABLE"}, {"GatewayErrors": 1}),
+        ({"error": "INTERNAL"}, {"GatewayErrors": 1}),
+        ({"error": "UPSTREAM_TIMEOUT"}, {}),
+        ({"error": "RATE_LIMITED", "route": "AUTH"}, {"AuthFailures": 1}),
+        ({"error": "RATE_LIMITED", "route": "BUILD"}, {}),
+        ({"error": "RATE_LIMITED", "route": "AUTH", "credential": "gateway"}, {}),
     ],
 )
 def test_a_line_publishes_what_there_was(said: dict[str, Any], more: dict[str, float]) -> None:
     record = published(**said)
-    assert names(record) == ALWAYS | more.keys()
-    assert {name: record[name] for name in (*ALWAYS, *more)} == {"Requests": 1, "Duration": 30.6, "Auth": 1, **more}
+    counted = "Failures" if "error" in said else "Requests"
+    assert names(record) == {counted, *ALWAYS, *more}
+    assert {name: record[name] for name in names(record)} == {counted: 1, "Duration": 30.6, "Auth": 1, **more}
     assert problems(whole(record)) == []
 
 
@@ -287,6 +299,14 @@ def test_metrics_and_the_line_say_the_same_of_a_request() -> None:
     bare, record = line(a_call(notes=dict(notes), counts=[COUNT]), ENDED), published(counts=(COUNT,), **notes)
     assert {name: record[name] for name in bare} == bare
     assert record["code"] == "200"
+
+
+def test_what_is_refused_is_counted_alike_whatever_its_method() -> None:
+    """Anybody can be refused, by any method; each combination of dimensions costs money."""
+    refused = [refusal(method, kind) for method in (*METHODS, "BREW") for kind in GatewayError.__subclasses__()]
+    told = {tuple(one[name] for name in FAILED.dimensions) for one in refused}
+    assert told == {("demo", "BUILD", str(kind.status)) for kind in GatewayError.__subclasses__()}
+    assert not any("Requests" in names(one) for one in refused)
 
 
 def test_a_request_of_no_route_is_the_gateways_own() -> None:

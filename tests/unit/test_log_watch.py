@@ -178,7 +178,7 @@ def test_what_is_no_secret_is_not_found(watch: Watch) -> None:
 
 def test_what_the_gateways_source_says_is_no_secret(watch: Watch) -> None:
     word = fresh()
-    named = "handleError(record)"  # of logs.py
+    named = "_instead(record, error)"  # of logs.py
     for one in (word, named):
         of_a_header("Authorization", one)
         logs.info("it", said=one)

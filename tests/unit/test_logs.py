@@ -189,13 +189,27 @@ def test_a_request_is_answered_whatever_becomes_of_its_line(
     assert run(served("/é\udcff")) == Answered(200, b"hello")
 
 
+class Unsayable:
+    def __str__(self) -> str:
+        raise LookupError("s3cret")
+
+
 def test_what_keeps_a_line_from_being_written_is_said_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     path = f"/the/path/{1 + 1}"  # the traceback quotes this file
     with logs.written_to(Broken()):
         logs.info("it", path=path)
     said = capsys.readouterr()
-    assert "No space left on device" in said.err
+    record = json.loads(said.err)
+    assert (record["message"], record["about"], record["reason"]) == ("line not written", "it", "OSError")
     assert path not in said.err + said.out
+
+
+@pytest.mark.parametrize("field", [10**5000, {("a", "tuple"): 1}, Unsayable()], ids=["number", "key", "text"])
+def test_what_json_cannot_say_is_told_of_without_it(field: object, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.info("it", field=field)
+    said = capsys.readouterr()
+    record = json.loads(said.out)
+    assert (record["message"], record["about"], said.err) == ("line not written", "it", "")
 
 
 def test_a_line_goes_to_what_standard_output_is_at_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:

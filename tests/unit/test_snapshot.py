@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from gatehouse import snapshot
 from gatehouse.snapshot import INITIALIZATION, SNAP_START, after_restore, before_snapshot, hook
 from gatehouse.stores import clients
+from tests.unit.fakes import ROOT, TARGETS
 
 
 class Runtime:
@@ -84,3 +89,25 @@ def test_lambda_names_the_module_that_is_asked_for() -> None:
     hook({INITIALIZATION: SNAP_START}, lambda: None, load)
     assert asked == ["snapshot_restore_py"]
     assert snapshot.ASKED
+
+
+@pytest.mark.parametrize("function", ["guest", "login", "proxy", "status", "tokens"])
+def test_every_function_that_may_have_a_snapshot_registers_what_it_takes(function: str, tmp_path: Path) -> None:
+    (tmp_path / "snapshot_restore_py.py").write_text(
+        "def register_before_snapshot(hook, *more): print('before', hook.__name__)\n"
+        "def register_after_restore(hook): print('after', hook.__name__)\n",
+        encoding="utf-8",
+    )
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("COV_", "AWS_", "PYTEST"))},
+        **TARGETS,
+        INITIALIZATION: SNAP_START,
+        "PROJECTS_DIR": str(ROOT / "layers/config/projects"),
+        "PYTHONPATH": f"{ROOT / 'layers/gatehouse'}{os.pathsep}{tmp_path}",
+        "UPSTREAM_CLIENT": "buffered",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "import app"],
+        cwd=ROOT / "functions" / function, env=environ, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["before", "before_snapshot", "after", "after_restore"], done.stderr

@@ -222,6 +222,7 @@ def test_a_credential_that_is_no_administrators_is_refused_and_nothing_is_looked
         credential = f"Bearer {token}"
     assert code_of(status("/ready", ("authorization", credential))) == expected
     assert status.found.asked == 0
+    assert bool(status.kit.revocations.asked) is (expected[1] == "TOKEN_REVOKED")  # other tokens are easily had
 
 
 def test_where_nobody_can_say_who_an_administrator_is_there_is_the_word_alone(status: Status):

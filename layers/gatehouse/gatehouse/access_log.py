@@ -17,13 +17,15 @@ from gatehouse.metric_names import (
     AUTH_FAILURES,
     CACHE,
     DURATION,
+    FAILED,
+    GATEWAY_ERRORS,
     LIMITS,
     REQUESTS,
     REVOCATION_LAG,
     UPSTREAM_DURATION,
     Metric,
 )
-from gatehouse.redaction import redacted
+from gatehouse.redaction import redacted_path
 from gatehouse.tracing import trace_id
 
 NO_PROJECT = "gatehouse"
@@ -46,6 +48,10 @@ _AUTH_OF_ERROR = {
 }
 FAILURES = frozenset({"refused", "revoked"})
 """What an attack would look like; a missing credential is a browser that has not logged in yet."""
+LIMITED_LOGIN = ("limited", "AUTH")
+"""So does this: whoever has failed too often goes on trying."""
+OWN_ERRORS = frozenset({"INTERNAL", "AUTH_UNAVAILABLE"})
+"""Failures of the gateway, and of what it needs to say who is calling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,7 @@ def line(call: Call, ended: Ended) -> dict[str, Any]:
         "requestId": call.request_id,
         **_traced(call),
         "method": call.method if call.method in METHODS else OTHER,
-        "path": redacted(call.path[:MOST_PATH]),
+        "path": redacted_path(call.path[:MOST_PATH]),
         "ip": call.client_ip,
         **notes,
         "auth": auth_of(call),
@@ -95,11 +101,13 @@ def auth_of(call: Call) -> str:
     """Return what came of the question who is calling.
 
     `accepted`, `anonymous` (nobody had to say, and nobody did), `missing`, `refused`, `revoked`, `forbidden` (known,
-    and not allowed), `unavailable` (it could not be decided).
+    and not allowed), `unavailable` (it could not be decided), `limited` (a limit refused before anybody looked).
     """
     error = call.notes.get("error")
     answer = _AUTH_OF_ERROR.get(error) if isinstance(error, str) else None
-    return answer or ("accepted" if "credential" in call.notes else "anonymous")
+    if answer or "credential" in call.notes:
+        return answer or "accepted"
+    return "limited" if error == "RATE_LIMITED" else "anonymous"
 
 
 def limit_of(call: Call) -> str:
@@ -137,15 +145,18 @@ def _ms(seconds: float) -> float:
 
 def _metrics(said: dict[str, Any], ended: Ended) -> dict[str, Any]:
     """Return what makes the line publish metrics; the members that it has already stay as they are."""
-    numbers: dict[Metric, float] = {REQUESTS: 1, DURATION: said["ms"], AUTH: 1}
+    answered = FAILED if "error" in said else REQUESTS
+    numbers: dict[Metric, float] = {answered: 1, DURATION: said["ms"], AUTH: 1}
     if "upstreamMs" in said:
         numbers[UPSTREAM_DURATION] = said["upstreamMs"]
     if "limit" in said:
         numbers[LIMITS] = 1
     if "cache" in said:
         numbers[CACHE] = 1
-    if said["auth"] in FAILURES:
+    if said["auth"] in FAILURES or (said["auth"], said.get("route")) == LIMITED_LOGIN:
         numbers[AUTH_FAILURES] = 1
+    if said.get("error") in OWN_ERRORS:
+        numbers[GATEWAY_ERRORS] = 1
     if "revocationLagS" in said:
         numbers[REVOCATION_LAG] = said["revocationLagS"]
     return metrics.embedded(

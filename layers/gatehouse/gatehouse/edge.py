@@ -132,6 +132,7 @@ def read(scope: Scope, receive: Receive, most_bytes: int) -> Call:
         request_id=request_id(headers),
         route=NO_ROUTE,
         deadline=scope.get(DEADLINE),
+        notes={"invocationId": invoked} if (invoked := scope.get(INVOCATION)) else {},
     )
 
 

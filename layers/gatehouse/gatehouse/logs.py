@@ -22,6 +22,7 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from gatehouse.tracing import current_trace
 
 SERVICE = "gatehouse"
+MOST_ABOUT = 64
 _encode = json.JSONEncoder(default=str, separators=(",", ":"), allow_nan=False).encode  # made once: that is not free
 _out: ContextVar[TextIO | None] = ContextVar("out", default=None)
 """Where lines go; None: to what standard output is at that moment."""
@@ -62,6 +63,11 @@ class _Formatter(BasePowertoolsFormatter):
         self._keys.clear()
 
 
+def _write(out: TextIO, text: str) -> None:
+    out.write(text + "\n")
+    out.flush()
+
+
 class _Handler(logging.Handler):
     """Writes lines to wherever they go at that moment."""
 
@@ -69,14 +75,23 @@ class _Handler(logging.Handler):
         """Write the line of *record*. Whatever goes wrong, the request that it is about goes on."""
         try:
             text = self.format(record)
-            out = _out.get() or sys.stdout
-            out.write(text + "\n")
-            out.flush()
+            _write(_out.get() or sys.stdout, text)
             for take in _listeners:
                 take(text)
-        except Exception:  # noqa: BLE001  # a full disk, a closed pipe
-            with suppress(Exception):  # and where that is to be said may be closed as well
-                self.handleError(record)
+        except Exception as error:  # noqa: BLE001  # what JSON cannot say; a full disk, a closed pipe
+            with suppress(Exception):
+                self._instead(record, error)
+
+    @staticmethod
+    def _instead(record: logging.LogRecord, error: Exception) -> None:
+        """Say at least that there was something to say; logging's own way would print what it was about."""
+        written = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        head = {"level": "ERROR", "timestamp": written, "message": "line not written", "service": SERVICE}
+        text = _encode({**head, "about": str(record.msg)[:MOST_ABOUT], "reason": type(error).__name__})
+        try:
+            _write(_out.get() or sys.stdout, text)
+        except Exception:  # noqa: BLE001  # it is what is broken
+            _write(sys.stderr, text)
 
 
 _logger = Logger(service=SERVICE, level="INFO", logger_handler=_Handler(), logger_formatter=_Formatter())

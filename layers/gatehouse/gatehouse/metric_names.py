@@ -58,6 +58,17 @@ REQUESTS = Metric(
     kind="counter",
     says="Requests that were answered, by the status of the answer.",
 )
+FAILED = Metric(
+    name="Failures",
+    unit="Count",
+    dimensions=(*ROUTE, "code"),
+    family="gatehouse_requests",
+    kind="counter",
+    says=REQUESTS.says,
+    fixed={"method": "any"},
+)
+"""Requests that the gateway answered with a failure of its own. Anybody can make these, by any method: without it they
+make fewer metrics of it, which cost money."""
 DURATION = Metric(
     name="Duration",
     unit="Milliseconds",
@@ -149,7 +160,15 @@ AUTH_FAILURES = Metric(
     dimensions=FLEET,
     family="gatehouse_auth_failures",
     kind="counter",
-    says="Logins and credentials that were refused.",
+    says="Logins and credentials that were refused, and logins that a limit refused.",
+)
+GATEWAY_ERRORS = Metric(
+    name="GatewayErrors",
+    unit="Count",
+    dimensions=FLEET,
+    family="gatehouse_errors",
+    kind="counter",
+    says="Requests that failed by the gateway itself, or by what it needs to say who is calling.",
 )
 REVOCATION_LAG = Metric(
     name="RevocationLag",
@@ -157,11 +176,12 @@ REVOCATION_LAG = Metric(
     dimensions=FLEET,
     family="gatehouse_revocation_lag_seconds",
     kind="gauge",
-    says="How old what a process knew of revoked tokens was when it last let a token through.",
+    says="How old what a process knew of revoked tokens was when it last judged a token.",
 )
 
 CATALOGUE = (
     REQUESTS,
+    FAILED,
     DURATION,
     UPSTREAM_DURATION,
     AUTH,
@@ -173,5 +193,6 @@ CATALOGUE = (
     KEY_AGE,
     STORE_FAILURES,
     AUTH_FAILURES,
+    GATEWAY_ERRORS,
     REVOCATION_LAG,
 )

@@ -45,14 +45,14 @@ _check = of(Project)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake: where it is and what to do about it."""
+    """One mistake: where it is (line 0: in no line of it) and what to do about it."""
 
     file: str
     line: int
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}"
+        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
 
 
 class ProjectFileError(Exception):
@@ -109,7 +109,8 @@ def load(folder: Path, environ: Mapping[str, str], secrets: Mapping[str, str] | 
     """
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not files:
-        raise ProjectFileError([Problem(str(folder), 1, "there is no project file (*.yaml) in this folder")])
+        missing = "there is no project file (*.yaml) in this folder" if folder.is_dir() else "there is no such folder"
+        raise ProjectFileError([Problem(str(folder), 0, missing)])
     problems: list[Problem] = []
     loaded: list[tuple[str, Project]] = []
     documents: dict[str, Document] = {}
