@@ -60,10 +60,11 @@ sam-local: $(READY) ## build, then serve through `sam local start-api` with loca
 	@$(MAKE) build ARCH=$$(uname -m | sed 's/aarch64/arm64/')
 	@PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" exec $(BIN)/python -m local.sam start-api
 
-deploy: ## build and deploy (CONFIG_ENV=dev|staging|prod)
+# With DEPLOYMENT this one deploy goes another way than samconfig.toml says: back at once, while an alarm rings.
+deploy: ## build and deploy (CONFIG_ENV=dev|staging|prod; DEPLOYMENT=AllAtOnce for once)
 	@[ "$(ARCH)" = arm64 ] || { echo "gatehouse: to deploy another architecture than arm64, set it in samconfig.toml and use sam deploy"; exit 1; }
 	@$(MAKE) build
-	@$(SAM) deploy --config-env $(CONFIG_ENV)
+	@PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(PYTHON) -m local.deploy $(CONFIG_ENV) $(DEPLOYMENT)
 
 lock: $(READY) ## resolve the requirements anew and write the lock files
 	@sh requirements/lock $(BIN)

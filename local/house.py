@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import boto3
+from botocore.config import Config
 
 from gatehouse import grants, keys, passwords
 from gatehouse.logins import LONGEST_PASSWORD, USERNAME
@@ -56,6 +57,8 @@ PERSONAL = (
 METRICS_TOKEN = "METRICS_TOKEN"  # noqa: S105  # its name
 """The named secret that no project file names: who has it may scrape `/metrics`."""
 MOTO_ACCOUNT = "123456789012"
+IMPATIENT: Any = {"connect_timeout": 1, "read_timeout": 1, "retries": {"total_max_attempts": 1}}
+"""How metrics are sent: they can be lost, and nobody is to wait for them."""
 
 
 def forget_the_person() -> None:
@@ -136,7 +139,7 @@ class House:
     def metric_lines(self) -> MetricLines:
         """Return what takes the metrics out of lines of the log, as CloudWatch Logs does, and into CloudWatch."""
         session = boto3.Session("local", "local", region_name=CREDENTIALS["AWS_REGION"])
-        cloudwatch = session.client("cloudwatch", endpoint_url=self._endpoint)
+        cloudwatch = session.client("cloudwatch", endpoint_url=self._endpoint, config=Config(**IMPATIENT))
 
         def put(namespace: str, data: list[dict[str, Any]]) -> None:
             cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)

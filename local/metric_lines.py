@@ -6,6 +6,7 @@ sends sums. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Cloud
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
@@ -18,8 +19,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gatehouse import logs
+from gatehouse.edge import App, Receive, Scope, Send
 
 EVERY_S = 1.0
+END_S = 0.5
+"""What is not sent so long after the end is lost."""
 MOST_LINES = 100_000
 """How many lines may wait; more are dropped, which is said once the rest is read."""
 MOST_AT_ONCE = 500
@@ -99,7 +103,7 @@ class MetricLines:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Send what comes for as long as the context lasts, and what is left at its end."""
+        """Send what comes for as long as the context lasts, and then what is left, if that does not take long."""
         thread = threading.Thread(target=self._run, name="metric-lines", daemon=True)
         thread.start()
         try:
@@ -107,8 +111,7 @@ class MetricLines:
                 yield
         finally:
             self._ending.set()
-            thread.join(2)
-            self.send()
+            thread.join(END_S)
 
     def send(self) -> None:
         """Send what has come; blocks until it is sent."""
@@ -120,9 +123,12 @@ class MetricLines:
             by_namespace: dict[str, list[dict[str, Any]]] = {}
             for place, sums in found.items():
                 by_namespace.setdefault(place.namespace, []).append(_datum(place, sums))
-            for namespace, data in by_namespace.items():
-                for first in range(0, len(data), MOST_AT_ONCE):
-                    self._sent(namespace, data[first : first + MOST_AT_ONCE])
+            try:
+                for namespace, data in by_namespace.items():
+                    for first in range(0, len(data), MOST_AT_ONCE):
+                        self._put(namespace, data[first : first + MOST_AT_ONCE])
+            except Exception as error:  # noqa: BLE001  # who stands in for CloudWatch may be gone; the gateway is not
+                logs.error("metrics not sent", reason=type(error).__name__)
 
     def _added_up(self) -> dict[Place, Sums]:
         """Return what the lines that have come add up to; now and then requests get their turn."""
@@ -136,12 +142,18 @@ class MetricLines:
     def _run(self) -> None:
         while not self._ending.wait(self._every_s):
             self.send()
+        self.send()
 
-    def _sent(self, namespace: str, data: list[dict[str, Any]]) -> None:
-        try:
-            self._put(namespace, data)
-        except Exception as error:  # noqa: BLE001  # who stands in for CloudWatch may be gone; the gateway is not
-            logs.error("metrics not sent", reason=type(error).__name__)
+
+def sent_before(path: str, lines: MetricLines, app: App) -> App:
+    """Return *app*; who asks it for *path* is told of everything that is in *lines* by then."""
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") == path:
+            await asyncio.to_thread(lines.send)
+        await app(scope, receive, send)
+
+    return asked
 
 
 class Adding:

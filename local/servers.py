@@ -34,6 +34,13 @@ class Server(uvicorn.Server):
         yield
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that ends without the threads that it has started: one may wait for a store that never answers."""
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # asyncio's own
+        """Leave them alone."""
+
+
 def serve(app: Any, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Serve *app* until SIGINT or SIGTERM."""
     server = Server(config(app), ready)
@@ -47,7 +54,8 @@ def serve(app: Any, listening: socket.socket, ready: Callable[[], None]) -> None
             loop.add_signal_handler(number, stop)
         await server.serve(sockets=[listening])
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(run())
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ examples only tokens count. And tests have ordinary words of the gateway refused
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Generator, Iterator
@@ -146,6 +147,29 @@ def _texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
+class _Others(logging.Handler):
+    """Hears what other loggers than the gateway's own say: asyncio's, aiohttp's, uvicorn's."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have what *record* says noted, with its traceback."""
+        self._watch.hear(self.format(record))
+
+
+@contextmanager
+def others_heard(watch: Watch) -> Iterator[None]:
+    """Have *watch* hear what comes to the root of all loggers."""
+    handler = _Others(watch)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 WATCH = Watch()
 hear, on_purpose = WATCH.hear, WATCH.on_purpose
 
@@ -156,6 +180,7 @@ _running = ExitStack()
 def pytest_configure() -> None:
     """Begin before tests are read: they make keys and tokens while they are."""
     _running.enter_context(watching(WATCH))
+    _running.enter_context(others_heard(WATCH))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,7 @@ import pytest
 
 from gatehouse import jose
 from tests.cli.conftest import NEW, ROOT
+from tests.local.test_run import log_is_watched
 
 NOT_OURS = ("AWS_", "GATEHOUSE_", "COV_", "PYTEST_")
 
@@ -79,6 +80,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         finally:
             process.terminate()
             process.wait(10)
+            log_is_watched([*lines, *process.stdout])
     assert not (Path(environ["GATEHOUSE_STATE"]) / "running.json").exists()
 
 

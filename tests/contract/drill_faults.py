@@ -12,7 +12,7 @@ from gatehouse import auth_service
 from gatehouse.stores import aws_json
 from tests.contract.conftest import Answer
 from tests.contract.drill_gateway import AWS, DYNAMODB, HURRY, S3, SECRETS_MANAGER, Process, Site
-from tests.contract.drill_lines import HANGS, NONSENSE, REFUSES
+from tests.contract.drill_lines import HANGS, NONSENSE, REFUSES, SLOW
 from tests.contract.drill_requests import KINDS, Kind, Request, Somebody, bearer
 from tests.contract.drill_services import AUTH, ISSUER, ORGANIZATIONS, UPSTREAM, USERS
 
@@ -23,6 +23,8 @@ ENDS_S = 28.5
 """When the invocation is as good as over, half a second before Lambda ends it."""
 PATIENCE_S = dict.fromkeys(SERVICES, auth_service.TIMEOUT_S) | dict.fromkeys(AWS, aws_json.TIMEOUT_S)
 """How long an answer to one question is waited for in production; upstreams have the time of their route."""
+PAUSE_S = 1.0
+"""How long boto3 waits at most before its second attempt, which is the last. It is left out here."""
 BUSY_S = 2.0
 """What computing may take on a machine that has other things to do."""
 LIMIT_S = ENDS_S * HURRY + BUSY_S
@@ -78,7 +80,7 @@ NOTHING = Fault("nothing", "", ())
 FAULTS = (
     NOTHING,
     *_both("the upstream", UPSTREAM),
-    *(Fault("the upstream", how, (UPSTREAM,), starting=False) for how in NONSENSE),
+    *(Fault("the upstream", how, (UPSTREAM,), starting=False) for how in (SLOW, *NONSENSE)),
     *_both("the auth service", AUTH, starting=False),
     Fault("the auth service", NONSENSE[0], (AUTH,), starting=False),
     _cut("the auth service, for more than 30 seconds", AUTH, since_s=31),
@@ -104,7 +106,8 @@ class Seen:
 
     Attributes:
         took_s: how long it took.
-        waits_s: how long it would have waited for those who never answer, had each of them had all its time.
+        waits_s: how long it would have waited for those who never answer, had each of them had all its time, and
+            between attempts.
         sent: how often the request left for the upstream.
         told: who is calling, as the upstream was told each time that the request arrived there.
         proof: what is answered to whoever comes with the token that it gave, or took back; empty if nobody tried.
@@ -236,7 +239,8 @@ class _Look:
 
     def _waits_s(self) -> float:
         named = self._site.lines.named
-        return sum(named[one].unanswered * PATIENCE_S[one] for one in self._fault.lines)
+        unanswered_s = sum(named[one].unanswered * PATIENCE_S[one] for one in self._fault.lines)
+        return unanswered_s + len(self._site.pauses) * PAUSE_S
 
     def _sent(self, request: Request) -> int:
         return self._site.lines.named[UPSTREAM].times(request.mark) if request.mark else 0

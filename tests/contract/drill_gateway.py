@@ -105,7 +105,11 @@ class Process:
 
 @dataclass(frozen=True)
 class Site:
-    """Where the drill is held: the services, the lines to them and to AWS, the clock, and who is calling."""
+    """Where the drill is held: the services, the lines to them and to AWS, the clock, and who is calling.
+
+    Attributes:
+        pauses: those that boto3 would have made between its attempts, in seconds.
+    """
 
     services: Behind
     lines: Lines
@@ -113,6 +117,7 @@ class Site:
     endpoints: list[Endpoint]
     somebody: Callable[[str], Somebody]
     tables: tuple[str, ...]
+    pauses: list[float]
 
     @contextmanager
     def process(self) -> Iterator[Process]:
@@ -200,24 +205,26 @@ def site(folder: Path) -> Iterator[Site]:
         running.enter_context(lines.open())
         for name, value in (NEVER_REAL | house.environment() | _variables(lines)).items():
             patch.setenv(name, value)
-        _driven(patch, wall)
+        pauses = _driven(patch, wall)
         clients.client.cache_clear()
         running.callback(clients.client.cache_clear)
         tables = tuple(house.template.made[name]["Ref"] for name in house.template.resources("AWS::DynamoDB::Table"))
         endpoints = in_order(house.template.endpoints())
-        yield Site(services, lines, wall, endpoints, _introduced(house, lines), tables)
+        yield Site(services, lines, wall, endpoints, _introduced(house, lines), tables, pauses)
 
 
 def _variables(lines: Lines) -> dict[str, str]:
     return {f"AWS_ENDPOINT_URL_{name}" if name in AWS else name: line.url for name, line in lines.named.items()}
 
 
-def _driven(patch: pytest.MonkeyPatch, wall: Wall) -> None:
-    """Have the functions go by *wall*, and boto3 not sleep between its attempts."""
+def _driven(patch: pytest.MonkeyPatch, wall: Wall) -> list[float]:
+    """Have the functions go by *wall*, and boto3 not sleep between its attempts; return how long it would have."""
     for module in (kit, revocation_log):
         patch.setattr(module, "time", wall.module)
     patch.setitem(LiveKeyRing.__init__.__kwdefaults__, "wall", wall.time)
-    patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+    pauses: list[float] = []
+    patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=pauses.append))
+    return pauses
 
 
 def _introduced(house: House, lines: Lines) -> Callable[[str], Somebody]:

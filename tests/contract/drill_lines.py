@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from local.servers import listen
 
 REFUSES, HANGS = "refuses connections", "never answers"
+SLOW = "is slow, and answers in its time"
 NOT_HTTP, BREAKS_OFF, ABSURD = "answers what is not HTTP", "breaks off in the middle", "answers with status 999"
 _SAYS: Final = {
     NOT_HTTP: b"220 mail.example.com ESMTP\r\n",
@@ -24,6 +25,8 @@ _SAYS: Final = {
     ABSURD: b"HTTP/1.1 999 Whatever\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nno",
 }
 NONSENSE = tuple(_SAYS)
+SLOWLY_S = 0.1
+"""How long a slow service takes."""
 WAIT_S = 10
 
 
@@ -101,6 +104,8 @@ class Line:
                 if self._trouble == HANGS:
                     self.unanswered += data.count(b" HTTP/1.1\r\n")
                     continue
+                if self._trouble == SLOW:
+                    await asyncio.sleep(SLOWLY_S)
                 if back is None:
                     front, back = await asyncio.open_connection(self._behind.hostname, self._behind.port)
                     answers = asyncio.create_task(_handed_on(front, writer))

@@ -27,6 +27,7 @@ from local.house import NEVER_REAL
 from local.servers import listen, served
 from local.template import ROOT
 from tests.contract.fronted import Front, fronted
+from tests.log_watch import hear
 
 PROCESSES, CLIENTS = 4, 200
 UPSTREAM_S = 0.5
@@ -119,13 +120,15 @@ def process(environ: Mapping[str, str], log: Path) -> Iterator[int]:
             assert running.stdout
             port = running.stdout.readline()
             assert port, log.read_text()
-            reading = threading.Thread(target=running.stdout.read, daemon=True)  # its log, lest the pipe be full
+            lines: list[str] = []  # of its log, read at once, lest the pipe be full
+            reading = threading.Thread(target=lines.extend, args=(running.stdout,), daemon=True)
             reading.start()
             yield int(port)
         finally:
             running.terminate()
             running.wait(STOP_S)
             reading.join(STOP_S)
+    hear("".join(lines) + log.read_text())
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import pytest
 from tests.contract import drill_table
 from tests.contract.conftest import check_error
 from tests.contract.drill_faults import ENDS_S, FAULTS, INIT_S, LIMIT_S, NEW, NOTHING, RUNNING, Drill, Seen, Through
-from tests.contract.drill_gateway import site
+from tests.contract.drill_gateway import S3, site
+from tests.contract.drill_lines import SLOW, SLOWLY_S
 from tests.contract.drill_requests import KINDS
 
 OF_UPSTREAM = frozenset({"UPSTREAM_UNREACHABLE", "UPSTREAM_TIMEOUT"})
@@ -135,9 +136,19 @@ def test_a_failure_of_comfort_fails_nobody(drilled: tuple[Through, ...]) -> None
 # ------------------------------------------------------------------------------------------------ in time, and again
 
 
+def test_an_upstream_that_is_slow_is_waited_for_and_asked_once(drilled: tuple[Through, ...]) -> None:
+    (slow,) = (through for through in drilled if through.fault.how == SLOW)
+    during = slow.of(RUNNING, "during")
+    asked = [one for one in during.values() if one.kind.name != "kept"]
+    assert {one.kind.name for one in asked} == {kind.name for kind in KINDS if kind.proxied} - {"kept"}
+    assert [str(one) for one in during.values() if one.cell != "200"] == []
+    assert [str(one) for one in asked if one.sent != 1 or one.took_s < SLOWLY_S] == []
+
+
 def test_every_answer_comes_before_the_invocation_ends(seen: list[Seen]) -> None:
     hung = [one for one in seen if one.waits_s]
     assert len({one.kind.name for one in hung}) > 10
+    assert any(one.waits_s for one in hung if one.fault.lines == (S3,)), "what boto3 waits for is in it"
     assert [(str(one), one.waits_s) for one in hung if one.waits_s > ENDS_S] == []
     assert [(str(one), one.took_s) for one in seen if one.took_s > LIMIT_S] == []
 

@@ -11,6 +11,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 METRIC_MATH = "it knows no alarms of more than one metric"
 LEFT_OUT = {
+    ("Resources", "ApiErrorsAlarm"): METRIC_MATH,
     ("Resources", "FunctionThrottlesAlarm"): METRIC_MATH,
     ("Resources", "TokensTableThrottlesAlarm"): METRIC_MATH,
     ("Resources", "CacheTableThrottlesAlarm"): METRIC_MATH,

@@ -10,6 +10,7 @@ import pytest
 from local.metric_lines import MetricLines
 from tests.deploy.asking import bearer, refused, until_refused
 from tests.deploy.conftest import PASSWORD
+from tests.log_watch import hear
 
 pytestmark = pytest.mark.built
 
@@ -169,10 +170,12 @@ def lines(api, emulator, stack, issue, revoked):
     api.get("/captionacc/prefect/noted?key=not-for-the-log", headers=bearer(issue()["token"]))
     pages = emulator.client("logs").get_paginator("filter_log_events")
     groups = {name: f"/aws/lambda/{stack.name}-{name}" for name in FUNCTIONS}
-    return {
+    found = {
         name: [event["message"] for page in pages.paginate(logGroupName=group) for event in page["events"]]
         for name, group in groups.items()
     }
+    hear("\n".join(line for group in found.values() for line in group))
+    return found
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from tests.docs.pages import cells, named, section
 
 PAGE = (ROOT / "docs/monitoring.md").read_text()
 SOURCES = [*(ROOT / "layers/gatehouse/gatehouse").rglob("*.py"), *(ROOT / "functions").glob("*/*.py")]
-CALLS = [node for source in SOURCES for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Call)]
+NODES = [node for source in SOURCES for node in ast.walk(ast.parse(source.read_text()))]
+CALLS = [node for node in NODES if isinstance(node, ast.Call)]
 FAMILIES = {"counter": "{}_total", "summary": "{}_sum", "gauge": "{}"}
 SHARED = {"level", "timestamp", "message", "service"}
 PUBLISHED = {"_aws", "code", "environment", *(metric.name for metric in CATALOGUE)}
@@ -42,7 +43,17 @@ def logged() -> set[str]:
     direct = {text for one in said for text in texts(one)} | {texts(one)[0] for one in calls({"_log"}) if texts(one)}
     handed = {text for one in calls({"_start"}) for text in texts(one)}
     comforts = {f"{name} not reached" for name in comfort_names()}
-    return direct | handed | comforts
+    return direct | handed | comforts | written_outright()
+
+
+def written_outright() -> set[str]:
+    """Return the messages of lines that are made without the logger: what it does where it fails."""
+    documents = (node for node in NODES if isinstance(node, ast.Dict))
+    members = (
+        {ast.unparse(key): value for key, value in zip(one.keys, one.values, strict=True) if key} for one in documents
+    )
+    said = (one["'message'"] for one in members if {"'level'", "'message'"} <= one.keys())
+    return {one.value for one in said if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
 
 def comfort_names() -> set[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,8 +22,8 @@ from gatehouse.metric_names import AUTH, DURATION, REQUESTS, REVOCATION_LAG
 from gatehouse.stores import aws_json
 from gatehouse.stores.metrics import COUNT, LARGEST, SUM, Series, read
 from local import metric_lines
-from local.house import NEVER_REAL
-from local.metric_lines import MetricLines
+from local.house import NEVER_REAL, House
+from local.metric_lines import MetricLines, sent_before
 from local.moto_metrics import folded
 
 NOW = datetime(2026, 11, 22, 13, 7, 31, tzinfo=UTC)
@@ -147,6 +151,49 @@ def test_what_is_logged_while_it_runs_is_sent_by_its_end_and_still_written(capsy
     logs.info("revocations read", **metrics.embedded({REVOCATION_LAG: 9.5}))
     assert sink.sums("RevocationLag") == [{"SampleCount": 1, "Sum": 2.5, "Minimum": 2.5, "Maximum": 2.5}]
     assert capsys.readouterr().out.count("revocations read") == 2
+
+
+def test_the_end_does_not_wait_for_whoever_takes_long():
+    taken, going_on = threading.Event(), threading.Event()
+
+    def put(*_: Any) -> None:
+        taken.set()
+        going_on.wait()
+
+    lines = MetricLines(put, every_s=3600)
+    with lines.running():
+        lines.take(line())
+    assert taken.wait(10)  # and here we are, while it goes on
+    going_on.set()
+
+
+def test_what_a_stand_in_does_not_take_is_given_up_at_once(tmp_path: Path):
+    """One that takes connections and never answers: with its usual settings boto3 would wait for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.MonkeyPatch.context() as patch:
+        house = House(projects=tmp_path)
+        patch.setattr(house, "_endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        lines, written = house.metric_lines(), io.StringIO()
+        lines.take(line())
+        with logs.written_to(written):
+            lines.send()
+        silent.accept()[0].close()
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it has not tried again
+            silent.accept()
+    assert "ReadTimeoutError" in written.getvalue()
+
+
+@pytest.mark.parametrize(("path", "sent"), [("/metrics", 1), ("/ping", 0)])
+def test_who_asks_for_metrics_is_told_of_what_waits_and_nobody_else_waits_for_it(path: str, sent: int):
+    sink, seen = Sink(), []
+
+    async def app(*_: Any) -> None:
+        seen.append(len(sink.sent))
+
+    lines = MetricLines(sink)
+    lines.take(line())
+    asyncio.run(sent_before("/metrics", lines, app)({"type": "http", "path": path}, app, app))
+    assert seen == [sent]
 
 
 def test_it_is_sent_meanwhile_as_well():

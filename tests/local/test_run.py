@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -53,12 +56,12 @@ def start(**changes: str) -> subprocess.Popen[str]:
     )
 
 
-def log_is_watched(output: list[str], changes: dict[str, str]) -> None:
+def log_is_watched(output: list[str], changes: Mapping[str, str] = MappingProxyType({})) -> None:
     """Have the lines of its log looked at, after what it prints for people: that has a password and tokens in it."""
     lines = [line for line in output if line.startswith("{")]
     people = "\n".join(line for line in output if not line.startswith("{"))
-    given = [value for name, value in changes.items() if name.endswith(("PASSWORD", "SECRET"))]
-    for secret in (*given, *re.findall(r"(?:Bearer |TOKEN=)([\w.-]+)", people)):
+    given = [value for name, value in changes.items() if name.endswith(("PASSWORD", "SECRET", "_TOKEN"))]
+    for secret in (*given, *re.findall(r"(?:Bearer |TOKEN=|password )([\w.-]+)", people)):
         WATCH.keep(secret, "secret of make run")
     WATCH.hear("\n".join(lines))
 
@@ -179,6 +182,55 @@ def ends_while_an_upstream_hangs() -> Iterator[float]:
         yield took
 
 
+class Relay:
+    """Hands connections on to another server, until it is silent: then it takes what comes, and answers nothing."""
+
+    def __init__(self, url: str) -> None:
+        self.silent, self.asked_since = threading.Event(), threading.Event()
+        self._behind = ("127.0.0.1", int(url.rpartition(":")[2]))
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._open = [self._listening]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                ends = self._listening.accept()[0], socket.create_connection(self._behind)
+                self._open += ends
+                for pair in (ends, ends[::-1]):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if self.silent.is_set():
+                    self.asked_since.set()
+                else:
+                    target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+def ends_while_the_stores_are_silent(moto: str) -> Iterator[float]:
+    while True:
+        with closing(Relay(moto)) as relay, running(AWS_ENDPOINT_URL=relay.url) as run:
+            relay.silent.set()
+            with subprocess.Popen(["sh", "-c", f"{run.commands[0]} -o {os.devnull}"]) as login:
+                assert relay.asked_since.wait(10)
+                started = time.monotonic()
+                run.process.terminate()
+                run.process.wait(10)
+                took = time.monotonic() - started
+                login.wait(5)
+        yield took
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_within_three_seconds_and_nothing_stays(number: signal.Signals):
     assert in_time(ends_beside_an_idle_client(number))
@@ -186,6 +238,20 @@ def test_a_signal_ends_it_within_three_seconds_and_nothing_stays(number: signal.
 
 def test_a_signal_ends_it_also_while_an_upstream_hangs():
     assert in_time(ends_while_an_upstream_hangs())
+
+
+def test_a_signal_ends_it_also_while_the_stores_say_nothing(moto_server: str):
+    assert in_time(ends_while_the_stores_are_silent(moto_server))
+
+
+def test_the_first_metrics_have_what_was_asked_just_before_and_a_token_that_was_given_is_not_printed():
+    token = secrets.token_urlsafe(32)
+    with running(METRICS_TOKEN=token) as run:
+        shell(run.commands[2])
+        found = shell(f"METRICS_TOKEN={token}; {run.commands[-1]}")
+    asked = 'gatehouse_requests_total{code="200",method="GET",project="metacogna",route="BUILD"} 1.0'
+    assert asked in found
+    assert token not in "\n".join(run.output)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +262,9 @@ def test_a_signal_ends_it_also_while_an_upstream_hangs():
         ({"ADMIN_USERNAME": "../x"}, "ADMIN_USERNAME"),
         ({"PORT": "http"}, "is not a port"),
         ({"UPSTREAM_CLIENT": "carrier-pigeon"}, "UPSTREAM_CLIENT"),
+        ({"HOST": "nowhere.invalid"}, "Choose another with HOST="),
+        ({"HOST": "192.0.2.1"}, "Choose another with HOST="),
+        ({"PROJECTS": "/nonexistent"}, "/nonexistent: there is no project file (*.yaml) since there is no such folder"),
     ],
     ids=str,
 )

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from local.sam import ENVIRONMENT_FILE
+from tests.log_watch import WATCH
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S, END_S = 60, 30
@@ -46,6 +47,13 @@ def containers_left(log: str) -> set[str]:
     return set(re.findall(r"SAM_CONTAINER_ID: (\w+)", log)) & set(listed.stdout.split())
 
 
+def log_is_watched(said: str) -> None:
+    """Have what it *said* looked at, but for what it prints for people: that has a password in it."""
+    for secret in (ADMIN["password"], JWT_SECRET):
+        WATCH.keep(secret, "secret of sam local")
+    WATCH.hear("\n".join(line for line in said.splitlines() if not line.startswith("gatehouse: ")))
+
+
 @contextmanager
 def serving(verb: str, log: Path) -> Iterator[str]:
     """Run `python -m local.sam VERB` and give its URL; when it is told to end, nothing of it may stay."""
@@ -62,6 +70,7 @@ def serving(verb: str, log: Path) -> Iterator[str]:
         process.terminate()
         code = process.wait(END_S)
     said = log.read_text()
+    log_is_watched(said)
     assert code == 0, said
     assert not containers_left(said)
 

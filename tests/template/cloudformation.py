@@ -67,6 +67,8 @@ class Worked:
             return self._holds(self._body["Conditions"][argument])
         if name == "Fn::Not":
             return not self._holds(argument[0])
+        if name == "Fn::Or":
+            return any(self._holds(one) for one in argument)
         one, other = (self._work(side) for side in argument)
         assert name == "Fn::Equals"
         return str(one) == str(other)

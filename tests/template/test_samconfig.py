@@ -38,9 +38,12 @@ def test_only_a_deploy_to_prod_asks_before_it_changes_anything(samconfig):
 
 @pytest.fixture(scope="module")
 def deploys(samconfig, stack):
-    """What each deploy makes."""
+    """What each deploy makes, where a team has added whom alarms tell."""
     overrides = {name: samconfig[name]["deploy"]["parameters"]["parameter_overrides"] for name in ENVIRONMENTS}
-    return {name: stack(**dict(one.split("=", 1) for one in given)) for name, given in overrides.items()}
+    return {
+        name: stack(**dict(one.split("=", 1) for one in given), AlarmEmail="ops@example.com")
+        for name, given in overrides.items()
+    }
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -53,6 +56,13 @@ def test_a_deploy_sets_what_the_template_takes(template, deploys, name):
         assert value in {str(one) for one in declared.get("AllowedValues", [value])}
         assert re.fullmatch(declared.get("AllowedPattern", ".*"), value)
         assert declared["Type"] != "Number" or float(value) >= declared.get("MinValue", 0)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_nothing_but_whom_alarms_tell_has_to_be_added_and_that_for_prod_only(samconfig, stack, name):
+    overrides = samconfig[name]["deploy"]["parameters"]["parameter_overrides"]
+    refusals = stack(**dict(one.split("=", 1) for one in overrides)).refusals
+    assert ["AlarmEmail" in one for one in refusals] == [True] * (name == "prod")
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)

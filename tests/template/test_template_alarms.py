@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gatehouse.metric_names import CATALOGUE
@@ -36,17 +38,39 @@ def test_every_alarm_looks_at_metrics_that_exist_with_all_their_dimensions(alarm
 
 
 def test_the_api_is_watched_under_its_name_and_stage(stack, alarms):
-    ((_, name, dimensions),) = watched(alarms["ApiErrorsAlarm"])
-    assert (name, alarms["ApiErrorsAlarm"]["Statistic"]) == ("5XXError", "Average")
-    assert dimensions == {"ApiName": stack()["Api"]["Name"], "Stage": stack()["ApiStage"]["StageName"]}
+    for _, name, dimensions in watched(alarms["ApiErrorsAlarm"]):
+        assert name == "5XXError"
+        assert dimensions == {"ApiName": stack()["Api"]["Name"], "Stage": stack()["ApiStage"]["StageName"]}
+
+
+def test_a_share_of_failures_rings_only_if_there_are_some(stack):
+    """One request in the night, and that one failed, is a share of 1."""
+    share, *parts = stack(AlarmErrorCount="7")["ApiErrorsAlarm"]["Metrics"]
+    assert share["Expression"] == "IF(failures >= 7, rate, 0)"
+    assert {one["Id"]: one["MetricStat"]["Stat"] for one in parts} == {"rate": "Average", "failures": "Sum"}
+    assert [one["ReturnData"] for one in parts] == [False, False]
+    assert {one["MetricStat"]["Period"] for one in parts} == {60}
+
+
+def test_the_alarm_that_callers_can_ring_says_so(alarms):
+    assert {"MISSING_TARGET", "/ready"} <= set(
+        re.findall(r"[A-Z]+_[A-Z]+|/\w+", alarms["ApiErrorsAlarm"]["AlarmDescription"])
+    )
+
+
+def test_the_gateways_own_failures_are_counted_and_not_compared_with_all_requests(alarms):
+    """A flood of /ping would make a share of them small."""
+    one = alarms["GatewayErrorsAlarm"]
+    assert (one["MetricName"], one["Statistic"], one["Period"]) == ("GatewayErrors", "Sum", 60)
+    assert (one["DatapointsToAlarm"], one["EvaluationPeriods"]) == (2, 3)
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_our_own_alarms_look_at_their_environment(stack, environment):
     """A function publishes what its variable says, and no alarm sees another's."""
-    made = stack(Environment=environment)
+    made = stack(Environment=environment, **BOTH)
     told = made["ProxyFunction"]["Environment"]["Variables"]
-    for name in ("AuthFailuresAlarm", "RevocationLagAlarm"):
+    for name in ("AuthFailuresAlarm", "GatewayErrorsAlarm", "RevocationLagAlarm"):
         ((namespace, _, dimensions),) = watched(made[name])
         assert dimensions == {"environment": told["ENVIRONMENT"]}
         assert namespace == told["METRICS_NAMESPACE"]
@@ -86,7 +110,10 @@ def test_an_alarm_says_what_it_means_and_whose_it_is(alarms):
 def test_a_canary_of_five_minutes_is_long_enough_for_its_alarms(alarms):
     for name, one in alarms.items():
         if name.endswith("ErrorsAlarm"):
-            assert one["Period"] * one["DatapointsToAlarm"] < 300
+            (period,) = {part["MetricStat"]["Period"] for part in one.get("Metrics", []) if "MetricStat" in part} or {
+                one["Period"]
+            }
+            assert period * one["DatapointsToAlarm"] < 300
 
 
 @pytest.mark.parametrize(
@@ -106,6 +133,28 @@ def test_who_is_told_is_told_by_every_alarm_that_it_rings_and_that_it_is_over(st
     assert ("AlarmTopic" in made.resources) is ("AlarmEmail" in parameters)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({}, "nobody - set AlarmEmail or AlarmTopicArn"),
+        ({"AlarmEmail": BOTH["AlarmEmail"]}, BOTH["AlarmEmail"]),
+        ({"AlarmTopicArn": BOTH["AlarmTopicArn"]}, BOTH["AlarmTopicArn"]),
+        (BOTH, f"{BOTH['AlarmEmail']} and {BOTH['AlarmTopicArn']}"),
+    ],
+    ids=["nobody", "an address", "a topic", "both"],
+)
+def test_a_deploy_ends_with_who_is_told(stack, parameters, told):
+    assert stack(**parameters).outputs["AlarmsGoTo"] == told
+
+
+@pytest.mark.parametrize("told", ["AlarmEmail", "AlarmTopicArn"])
+def test_prod_is_not_deployed_with_alarms_that_tell_nobody(stack, told):
+    (refusal,) = stack(Environment="prod").refusals
+    assert "AlarmEmail or AlarmTopicArn" in refusal
+    assert stack(Environment="prod", **{told: BOTH[told]}).refusals == []
+    assert stack(Environment="dev").refusals == stack(Environment="staging").refusals == []
+
+
 def test_the_address_is_subscribed(stack):
     assert stack(**BOTH)["AlarmTopic"]["Subscription"] == [{"Protocol": "email", "Endpoint": BOTH["AlarmEmail"]}]
 
@@ -114,6 +163,7 @@ def test_the_address_is_subscribed(stack):
     ("parameter", "alarm"),
     [
         ("AlarmErrorRate", "ApiErrorsAlarm"),
+        ("AlarmGatewayErrors", "GatewayErrorsAlarm"),
         ("AlarmLatencyMs", "SlowAnswersAlarm"),
         ("AlarmAuthFailures", "AuthFailuresAlarm"),
     ],
@@ -127,9 +177,14 @@ def test_what_is_known_of_revocations_rings_before_nothing_goes_through(alarms):
     """At 60 s tokens are refused (`revocation_watch`)."""
     one = alarms["RevocationLagAlarm"]
     assert (one["Threshold"], one["Statistic"], one["Period"]) == (30, "Maximum", 60)
+    assert one["DatapointsToAlarm"] == 1
+
+
+def test_what_is_known_of_revocations_rings_on_where_not_every_minute_has_a_request(alarms):
+    """A minute without a request says nothing, and that would be the end of it after one."""
+    assert alarms["RevocationLagAlarm"]["EvaluationPeriods"] == 5
 
 
 def test_one_failure_in_a_hundred_rings_nothing_and_one_in_ten_does(stack):
-    """A step of a deployment has a tenth of the requests."""
     threshold = stack()["ApiErrorsAlarm"]["Threshold"]
     assert 0.01 < threshold < 0.1

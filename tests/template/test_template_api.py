@@ -67,16 +67,27 @@ def test_there_is_one_stage_and_its_name_is_a_parameter(template, of_type, stage
     assert template["Parameters"]["StageName"]["Default"] == "v1"
 
 
-def test_every_method_is_throttled_and_none_logs_its_data(stage):
-    (settings,) = stage["MethodSettings"]
+def test_every_method_is_throttled(stage):
+    settings, *_ = stage["MethodSettings"]
     assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
     assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
     assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
-    assert settings["DataTraceEnabled"] is False
 
 
-def test_no_metric_is_paid_for_each_method(stage):
-    assert stage["MethodSettings"][0]["MetricsEnabled"] is False
+def test_what_anybody_may_ask_the_whole_gateway_is_throttled_far_below_the_rest(api, stage):
+    """By each method that its function answers; a slash within a path is written ~1."""
+    _, *own = stage["MethodSettings"]
+    paths = [path for path, one in api["Body"]["paths"].items() if "StatusFunction" in json.dumps(one)]
+    assert {(one["ResourcePath"], one["HttpMethod"]) for one in own} == {
+        (f"/{path.replace('/', '~1')}", method) for path in paths for method in ("GET", "HEAD")
+    }
+    assert {(one["ThrottlingRateLimit"], one["ThrottlingBurstLimit"]) for one in own} == {(20, 40)}
+
+
+def test_no_method_logs_its_data_and_no_metric_is_paid_for_one(stage):
+    """Nothing is inherited: what a setting does not say is API Gateway's default."""
+    for one in stage["MethodSettings"]:
+        assert (one["DataTraceEnabled"], one["MetricsEnabled"], one["LoggingLevel"]) == (False, False, "OFF")
 
 
 def test_what_a_parameter_changes_in_the_api_reaches_its_stage(transform, monkeypatch):
@@ -100,11 +111,17 @@ def test_an_access_log_line_is_json_with_the_request_id(stage):
     assert line["status"] == "$context.status"
 
 
-def test_the_access_log_has_no_query_string_and_no_header(stage):
+def test_an_access_log_line_names_the_invocation_whose_lines_the_functions_log_has(stage):
+    assert json.loads(stage["AccessLogSetting"]["Format"])["invocationId"] == "$context.integration.requestId"
+
+
+def test_the_access_log_has_no_path_no_query_string_and_no_header(stage):
+    """Clients put tokens into all of them."""
     used = set(re.findall(r"\$context\.([A-Za-z.]+)", stage["AccessLogSetting"]["Format"]))
     assert not used & {"identity.userAgent", "identity.caller", "customDomain.basePathMatched", "requestOverride"}
     assert not any("querystring" in name.lower() or "header" in name.lower() for name in used)
-    assert used >= {"path", "httpMethod", "identity.sourceIp", "error.responseType"}
+    assert not used & {"path", "customDomain.basePathMatched", "requestOverride.path"}
+    assert used >= {"resourcePath", "httpMethod", "identity.sourceIp", "error.responseType"}
 
 
 def test_the_account_may_write_logs_before_the_api_is_made(template, resources):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
+
+from gatehouse.stages.model_calls import WITHHELD
 
 NAME = {
     "DomainName": "api.example.com",
@@ -117,9 +120,32 @@ def test_its_log_has_what_was_blocked_and_nothing_that_opens_a_door(fenced):
     assert logging["LogDestinationConfigs"] == ["arn:aws:logs:eu-west-1:123456789012:log-group:<WebAclLogs>"]
     assert fenced["WebAclLogs"]["LogGroupName"].startswith("aws-waf-logs-")
     assert logging["LoggingFilter"]["DefaultBehavior"] == "DROP"
-    hidden = {one["SingleHeader"]["Name"] for one in logging["RedactedFields"] if "SingleHeader" in one}
-    assert hidden >= {"authorization", "cookie", "x-api-key", "apikey", "cf-access-token"}
     assert {"QueryString": {}} in logging["RedactedFields"]
+    assert {"UriPath": {}} in logging["RedactedFields"]
+
+
+def fields(value, name):
+    """Give what stands under *name*, anywhere in a project file."""
+    if isinstance(value, list):
+        return [found for one in value for found in fields(one, name)]
+    if not isinstance(value, dict):
+        return []
+    own = [value[name]] if name in value else []
+    return own + [found for one in value.values() for found in fields(one, name)]
+
+
+def test_its_log_has_no_header_that_a_project_or_a_model_knows_a_caller_by(fenced, root):
+    """Also not those that we say to upstreams: a client that knows one would say it too."""
+    hidden = {one["SingleHeader"]["Name"] for one in fenced["WebAclLogging"]["RedactedFields"] if "SingleHeader" in one}
+    projects = [yaml.safe_load(one.read_text()) for one in (root / "layers/config/projects").glob("*.yaml")]
+    proving = {name for names in fields([one.get("providers") for one in projects], "headers") for name in names}
+    said = [pair for one in fields(projects, "set_headers") for pair in one.items()]
+    saying = {name for name, value in said if "${secret:" in value}
+    assert {"cf-access-jwt-assertion", "apikey"} <= proving
+    assert {"X-Internal-Key", "Authorization"} <= saying
+    assert hidden == {one.lower() for one in hidden}
+    assert hidden >= {one.lower() for one in proving | saying | WITHHELD}
+    assert hidden >= {"authorization", "proxy-authorization", "cookie", "cf-aig-authorization"}
 
 
 def test_no_rule_keeps_samples_since_these_have_tokens_in_them(fenced):

@@ -130,9 +130,12 @@ def test_the_metrics_of_a_stack_are_its_own(stack, name):
     assert stack()[name]["Environment"]["Variables"]["METRICS_NAMESPACE"] == "Gatehouse/gatehouse-prod"
 
 
-def test_as_many_logins_are_worked_on_at_once_as_there_is_work_unless_a_deploy_says_otherwise(stack):
-    assert "ReservedConcurrentExecutions" not in stack()["LoginFunction"]
-    assert stack(LoginConcurrency="20")["LoginFunction"]["ReservedConcurrentExecutions"] == "20"
+@pytest.mark.parametrize("name", ["Login", "Status"])
+def test_as_many_requests_are_worked_on_at_once_as_there_are_unless_a_deploy_says_otherwise(stack, name):
+    assert "ReservedConcurrentExecutions" not in stack()[f"{name}Function"]
+    limited = stack(**{f"{name}Concurrency": "20"}).of_type("AWS::Lambda::Function")
+    kept = {one: found["ReservedConcurrentExecutions"] for one, found in limited.items() if "Reserved" in str(found)}
+    assert kept == {f"{name}Function": "20"}
 
 
 def test_keys_of_an_issuer_are_never_fetched_in_the_clear_on_aws(template):

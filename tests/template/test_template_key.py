@@ -8,6 +8,8 @@ import pytest
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0-1"
 FUNCTIONS = ("Login", "Guest", "Tokens", "Proxy", "Stream", "Status")
+THROUGH = ("secretsmanager", "dynamodb", "s3", "lambda")
+"""The services that open something for a function: nothing is decrypted with KMS itself."""
 STORING = {"Login", "Tokens", "Proxy", "Stream"}
 
 
@@ -76,6 +78,7 @@ def test_every_function_may_read_what_lies_under_it(keyed, plain, function):
         "Effect": "Allow",
         "Action": ["kms:Decrypt", "kms:DescribeKey"],
         "Resource": KEY,
+        "Condition": {"StringEquals": {"kms:ViaService": [f"{one}.eu-west-1.amazonaws.com" for one in THROUGH]}},
     }
     assert "UseKey" not in statements(plain, function)
 

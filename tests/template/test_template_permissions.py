@@ -148,7 +148,8 @@ def test_the_status_function_sees_that_stores_answer_and_nothing_of_what_they_ho
     conditions = {one["Sid"]: one.get("Condition") for one in statements(deployed, "StatusFunction")}
     assert conditions["ReadRevocations"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["revocations"]}}
     assert conditions["ProbeTables"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ready#*"]}}
-    assert conditions["ProbeAdmins"] == {"StringLike": {"s3:prefix": "auth/admins/*"}}
+    one_name = {"NumericLessThanEquals": {"s3:max-keys": 1}}
+    assert conditions["ProbeAdmins"] == {"StringLike": {"s3:prefix": "auth/admins/*"}, **one_name}
 
 
 def test_no_other_function_reads_metrics(deployed):

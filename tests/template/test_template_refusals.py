@@ -30,7 +30,7 @@ HEADERS = {
 # As API Gateway fills them in; messageString brings its own quotes.
 VALUES = {
     "$context.error.messageString": '"Bad \\"request\\""',
-    "$context.requestId": "0aa3e7dc-6f27-4a0c-9a54-b1a1cd1ee0d2",
+    "$context.extendedRequestId": "AbCdEFghIJklMnO=",
     "$context.requestTime": "22/Nov/2026:10:00:00 +0000",
 }
 
@@ -61,9 +61,14 @@ def test_the_body_is_our_error_schema(responses, kind):
     body = filled_in(responses[kind])
     assert list(body) == ["route", "status", "code", "message", "requestId", "timestamp"]
     assert (body["route"], body["status"], body["code"]) == ("CORE", status, code)
-    assert body["requestId"] == VALUES["$context.requestId"]
+    assert body["requestId"] == VALUES["$context.extendedRequestId"]
     assert isinstance(body["message"], str)
     assert isinstance(body["timestamp"], str)
+
+
+def test_an_operator_finds_the_id_of_such_an_answer_in_the_access_log(deployed):
+    """And no client can have chosen it, as it can `$context.requestId`."""
+    assert '"$context.extendedRequestId"' in deployed["ApiStage"]["Properties"]["AccessLogSetting"]["Format"]
 
 
 @pytest.mark.parametrize("kind", EXPECTED)

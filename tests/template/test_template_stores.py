@@ -145,4 +145,4 @@ def test_everything_that_can_have_tags_says_whose_and_what_it_is_for(stack):
 
 def test_the_outputs_name_the_api_and_every_store(stack):
     stores = {"AdminsBucketName", "TokensTableName", "CacheTableName", "UsageTableName", "GatewaySecretArn"}
-    assert set(stack().outputs) == {"ApiUrl", "DashboardUrl"} | stores
+    assert set(stack().outputs) == {"ApiUrl", "DashboardUrl", "AlarmsGoTo"} | stores

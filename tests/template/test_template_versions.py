@@ -69,7 +69,16 @@ def test_a_function_says_which_parameters_its_versions_are_made_of_and_no_others
         ({"RevocationRefreshSeconds": "1"}, set(FUNCTIONS) - {"LoginFunction", "GuestFunction"}),
         ({"ChatServiceUrl": "https://chat.example.com"}, {"ProxyFunction", "StreamFunction", "StatusFunction"}),
         ({"LwaLayerVersion": "31"}, {"StreamFunction"}),
-        ({"LoginConcurrency": "5", "ThrottleRate": "9", "AlarmErrorRate": "0.1", "LogRetentionDays": "7"}, set()),
+        (
+            {
+                "LoginConcurrency": "5",
+                "StatusConcurrency": "5",
+                "ThrottleRate": "9",
+                "AlarmErrorRate": "0.1",
+                "LogRetentionDays": "7",
+            },
+            set(),
+        ),
     ],
 )
 def test_another_value_of_a_parameter_reaches_callers(deployed, transform, change, functions):
@@ -123,14 +132,15 @@ def test_in_steps_every_function_is_deployed_so(stack, kind, streaming):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_step_is_taken_back_when_the_function_or_the_api_fails(stack, name):
+def test_a_step_is_taken_back_when_the_function_or_the_gateway_fails_and_not_when_callers_want_it(stack, name):
+    """Anybody may get a 502 of a route without an upstream, or the 503 of /ready."""
     made = stack(Deployment=CANARY)
     group = made[f"{name}DeploymentGroup"]
     own = name.replace("Function", "ErrorsAlarm")
     assert group["DeploymentConfigName"] == f"CodeDeployDefault.Lambda{CANARY}"
     assert group["AlarmConfiguration"] == {
         "Enabled": True,
-        "Alarms": [{"Name": f"<{own}>"}, {"Name": "<ApiErrorsAlarm>"}],
+        "Alarms": [{"Name": f"<{own}>"}, {"Name": "<GatewayErrorsAlarm>"}],
     }
     assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
     assert made.resources[f"{name}Aliaslive"]["UpdatePolicy"] == {
@@ -139,6 +149,15 @@ def test_a_step_is_taken_back_when_the_function_or_the_api_fails(stack, name):
             "DeploymentGroupName": f"<{name}DeploymentGroup>",
         }
     }
+
+
+def test_code_deploy_looks_at_alarms_of_one_metric(stack):
+    """Its documentation speaks of no others."""
+    made = stack(Deployment=CANARY)
+    groups = made.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    names = {one["Name"].strip("<>") for group in groups for one in group["AlarmConfiguration"]["Alarms"]}
+    assert len(names) == len(FUNCTIONS) + 1
+    assert all("MetricName" in made[name] and "Metrics" not in made[name] for name in names)
 
 
 def test_every_way_to_deploy_is_one_that_sam_and_code_deploy_know(template):

@@ -46,137 +46,89 @@ class Metric:
         return 0.001 if self.unit == "Milliseconds" else 1.0
 
 
+def _counter(name: str, family: str, dimensions: tuple[str, ...], says: str, **named: Mapping[str, str]) -> Metric:
+    return Metric(
+        name=name, unit="Count", dimensions=dimensions, family=f"gatehouse_{family}", kind="counter", says=says, **named
+    )
+
+
+def _duration(name: str, family: str, says: str) -> Metric:
+    family = f"gatehouse_{family}_duration_seconds"
+    return Metric(name=name, unit="Milliseconds", dimensions=ROUTE, family=family, kind="summary", says=says)
+
+
+def _age(name: str, family: str, dimensions: tuple[str, ...], says: str) -> Metric:
+    family = f"gatehouse_{family}_seconds"
+    return Metric(name=name, unit="Seconds", dimensions=dimensions, family=family, kind="gauge", says=says)
+
+
 ROUTE = ("project", "route")
 FLEET = ("environment",)
 """Of what an alarm looks at: it must know all dimensions beforehand."""
 
-REQUESTS = Metric(
-    name="Requests",
-    unit="Count",
-    dimensions=(*ROUTE, "method", "code"),
-    family="gatehouse_requests",
-    kind="counter",
-    says="Requests that were answered, by the status of the answer.",
-)
-FAILED = Metric(
-    name="Failures",
-    unit="Count",
-    dimensions=(*ROUTE, "code"),
-    family="gatehouse_requests",
-    kind="counter",
-    says=REQUESTS.says,
-    fixed={"method": "any"},
-)
+_ANSWERED = "Requests that were answered, by the status of the answer."
+_TOKENS = "Tokens of language models that calls took."
+
+REQUESTS = _counter("Requests", "requests", (*ROUTE, "method", "code"), _ANSWERED)
+FAILED = _counter("Failures", "requests", (*ROUTE, "code"), _ANSWERED, fixed={"method": "any"})
 """Requests that the gateway answered with a failure of its own. Anybody can make these, by any method: without it they
 make fewer metrics of it, which cost money."""
-DURATION = Metric(
-    name="Duration",
-    unit="Milliseconds",
-    dimensions=ROUTE,
-    family="gatehouse_request_duration_seconds",
-    kind="summary",
-    says="How long requests took, to the last byte of the answer.",
+DURATION = _duration("Duration", "request", "How long requests took, to the last byte of the answer.")
+UPSTREAM_DURATION = _duration(
+    "UpstreamDuration", "upstream", "How long upstreams took to answer; of streams, until the answer began."
 )
-UPSTREAM_DURATION = Metric(
-    name="UpstreamDuration",
-    unit="Milliseconds",
-    dimensions=ROUTE,
-    family="gatehouse_upstream_duration_seconds",
-    kind="summary",
-    says="How long upstreams took to answer; of streams, until the answer began.",
-)
-AUTH = Metric(
-    name="Auth",
-    unit="Count",
-    dimensions=("project", "credential", "auth"),
-    family="gatehouse_auth",
-    kind="counter",
-    says="Requests by what came of the question who is calling.",
+AUTH = _counter(
+    "Auth",
+    "auth",
+    ("project", "credential", "auth"),
+    "Requests by what came of the question who is calling.",
     labels={"auth": "outcome"},
 )
-LIMITS = Metric(
-    name="Limits",
-    unit="Count",
-    dimensions=(*ROUTE, "limit"),
-    family="gatehouse_limits",
-    kind="counter",
-    says="Requests that were counted under limits, by what came of it.",
+LIMITS = _counter(
+    "Limits",
+    "limits",
+    (*ROUTE, "limit"),
+    "Requests that were counted under limits, by what came of it.",
     labels={"limit": "outcome"},
 )
-CACHE = Metric(
-    name="Cache",
-    unit="Count",
-    dimensions=(*ROUTE, "cache"),
-    family="gatehouse_cache",
-    kind="counter",
-    says="Requests of routes with a cache, by what the cache had to do with the answer.",
+CACHE = _counter(
+    "Cache",
+    "cache",
+    (*ROUTE, "cache"),
+    "Requests of routes with a cache, by what the cache had to do with the answer.",
     labels={"cache": "outcome"},
 )
-PROMPT_TOKENS = Metric(
-    name="PromptTokens",
-    unit="Count",
-    dimensions=ROUTE,
-    family="gatehouse_model_tokens",
-    kind="counter",
-    says="Tokens of language models that calls took.",
-    fixed={"type": "prompt"},
+PROMPT_TOKENS = _counter("PromptTokens", "model_tokens", ROUTE, _TOKENS, fixed={"type": "prompt"})
+COMPLETION_TOKENS = _counter("CompletionTokens", "model_tokens", ROUTE, _TOKENS, fixed={"type": "completion"})
+KEY_FETCHES = _counter(
+    "KeyFetches", "key_fetches", ("issuer", "outcome"), "How often other issuers were asked for their keys."
 )
-COMPLETION_TOKENS = Metric(
-    name="CompletionTokens",
-    unit="Count",
-    dimensions=ROUTE,
-    family="gatehouse_model_tokens",
-    kind="counter",
-    says=PROMPT_TOKENS.says,
-    fixed={"type": "completion"},
+KEY_AGE = _age(
+    "KeyAge",
+    "key_age",
+    ("issuer",),
+    "How old another issuer's keys were when they were last asked for; 0 if new ones came.",
 )
-KEY_FETCHES = Metric(
-    name="KeyFetches",
-    unit="Count",
-    dimensions=("issuer", "outcome"),
-    family="gatehouse_key_fetches",
-    kind="counter",
-    says="How often other issuers were asked for their keys.",
+STORE_FAILURES = _counter(
+    "StoreFailures",
+    "store_failures",
+    ("store",),
+    "How often a store did not answer: requests then went without it, or were refused.",
 )
-KEY_AGE = Metric(
-    name="KeyAge",
-    unit="Seconds",
-    dimensions=("issuer",),
-    family="gatehouse_key_age_seconds",
-    kind="gauge",
-    says="How old another issuer's keys were when they were last asked for; 0 if new ones came.",
+AUTH_FAILURES = _counter(
+    "AuthFailures", "auth_failures", FLEET, "Logins and credentials that were refused, and logins that a limit refused."
 )
-STORE_FAILURES = Metric(
-    name="StoreFailures",
-    unit="Count",
-    dimensions=("store",),
-    family="gatehouse_store_failures",
-    kind="counter",
-    says="How often a store did not answer: requests then went without it, or were refused.",
+GATEWAY_ERRORS = _counter(
+    "GatewayErrors",
+    "errors",
+    FLEET,
+    "Requests that failed by the gateway itself, or by what it needs to say who is calling.",
 )
-AUTH_FAILURES = Metric(
-    name="AuthFailures",
-    unit="Count",
-    dimensions=FLEET,
-    family="gatehouse_auth_failures",
-    kind="counter",
-    says="Logins and credentials that were refused, and logins that a limit refused.",
-)
-GATEWAY_ERRORS = Metric(
-    name="GatewayErrors",
-    unit="Count",
-    dimensions=FLEET,
-    family="gatehouse_errors",
-    kind="counter",
-    says="Requests that failed by the gateway itself, or by what it needs to say who is calling.",
-)
-REVOCATION_LAG = Metric(
-    name="RevocationLag",
-    unit="Seconds",
-    dimensions=FLEET,
-    family="gatehouse_revocation_lag_seconds",
-    kind="gauge",
-    says="How old what a process knew of revoked tokens was when it last judged a token.",
+REVOCATION_LAG = _age(
+    "RevocationLag",
+    "revocation_lag",
+    FLEET,
+    "How old what a process knew of revoked tokens was when it last judged a token.",
 )
 
 CATALOGUE = (
