@@ -109,8 +109,8 @@ def load(folder: Path, environ: Mapping[str, str], secrets: Mapping[str, str] | 
     """
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not files:
-        where = "in this folder" if folder.is_dir() else "since there is no such folder"
-        raise ProjectFileError([Problem(str(folder), 0, f"there is no project file (*.yaml) {where}")])
+        why = "in this folder" if folder.is_dir() else "since there is no such folder"
+        raise ProjectFileError([Problem(str(folder), 0, f"there is no project file (*.yaml) {why}")])
     problems: list[Problem] = []
     loaded: list[tuple[str, Project]] = []
     documents: dict[str, Document] = {}
