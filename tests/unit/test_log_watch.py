@@ -185,6 +185,13 @@ def test_what_the_gateways_source_says_is_no_secret(watch: Watch) -> None:
     assert ["has the value of authorization" in found and word in found for found in watch.verdict()] == [True]
 
 
+def test_what_is_one_letter_over_and_over_is_no_secret(watch: Watch) -> None:
+    for one in ("a" * 40, "abcde" * 10):
+        of_a_header("Authorization", f"Bearer {one}")
+        logs.info("it", said=one)
+    assert watch.verdict() == []
+
+
 @given(st.sampled_from(["a-word-that-tests-say"]))
 @settings(max_examples=1)
 def test_what_hypothesis_makes_up_is_no_secret_unless_it_is_a_token(word: str) -> None:
