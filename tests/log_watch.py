@@ -43,7 +43,7 @@ CREDENTIALS = frozenset(
 """The headers that have credentials in them."""
 MOST_SHOWN = 10
 LEAST_KINDS = 6
-"""Of so many different characters a secret must be made; `aaaaaaaaaaaa` is what tests of lengths say, here and there."""
+"""Of so many different characters a secret must be made; `aaaaaaaaaaaa` is what tests of lengths say."""
 _SEPARATORS = re.compile(r"[;,\s]+")
 
 
