@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatehouse import edge, errors, metrics
-from gatehouse.access_log import METHODS, MOST_PATH, OTHER, Ended, auth_of, code_of, limit_of, line
+from gatehouse.access_log import METHODS, MOST_PATH, MOST_SAID, OTHER, Ended, auth_of, code_of, limit_of, line
 from gatehouse.call import Call, Count, Reply
 from gatehouse.edge import CutError
 from gatehouse.errors import ClientGoneError, GatewayError
@@ -177,6 +177,12 @@ def test_methods_that_there_are_are_said(method: str) -> None:
 def test_a_path_is_said_as_it_came_without_its_query_and_up_to_a_length() -> None:
     assert line(a_call("/build/%2e%2e/\udcff", query="token=s3cret"), ENDED)["path"] == "/build/%2e%2e/\udcff"
     assert line(a_call("/" + "x" * 9000), ENDED)["path"] == "/" + "x" * (MOST_PATH - 1)
+
+
+@pytest.mark.parametrize("name", ["subject", "organization"])
+def test_what_others_choose_is_said_up_to_a_length(name: str) -> None:
+    assert line(a_call(notes={name: "x" * 9000}), ENDED)[name] == "x" * MOST_SAID
+    assert line(a_call(notes={name: "x" * MOST_SAID}), ENDED)[name] == "x" * MOST_SAID
 
 
 ROOT, W3C = "1-67891233-abcdef012345678912345678", "4bf92f3577b34da6a3ce929d0e0e4736"

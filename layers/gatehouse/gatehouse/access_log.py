@@ -33,6 +33,8 @@ NO_PROJECT = "gatehouse"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "OTHER"
 NOBODY = "none"
+MOST_SAID = 256
+"""How much is repeated of a text that a stage has noted, in characters: of a subject, say, which others choose."""
 MOST_PATH = 2048
 """How much of a path is repeated, in characters."""
 CLIENT_GONE = 499
@@ -84,7 +86,7 @@ def line(call: Call, ended: Ended) -> dict[str, Any]:
         "method": call.method if call.method in METHODS else OTHER,
         "path": redacted_path(call.path[:MOST_PATH]),
         "ip": call.client_ip,
-        **notes,
+        **{name: note[:MOST_SAID] if isinstance(note, str) else note for name, note in notes.items()},
         "auth": auth_of(call),
         "status": ended.status,
         "bytes": ended.sent_bytes,

@@ -14,9 +14,6 @@ from gatehouse.errors import ForbiddenError, InvalidTokenError, MissingTokenErro
 from gatehouse.projects import Project, Projects
 from gatehouse.tokens import Issuer, TokenVerifier
 
-MOST_SAID = 256
-"""How much of a subject the access log says, in characters."""
-
 
 class Collaborators(Protocol):
     """What proves a caller; `kit.Kit` is it."""
@@ -64,7 +61,7 @@ async def _verified(call: Call, kit: Collaborators) -> Caller:
     project = _project(jose.inspect(token).claims, kit.projects)
     issuer = Issuer(issuer=project.issuer, audience=project.audience, projects=_unaddressed(project))
     identity = await kit.verifier(issuer).verify(token)
-    call.notes.update(project=project.project, credential=identity.kind, subject=identity.subject[:MOST_SAID])
+    call.notes.update(project=project.project, credential=identity.kind, subject=identity.subject)
     return Caller(project, identity)
 
 

@@ -13,9 +13,6 @@ from gatehouse.errors import MissingTokenError
 ANONYMOUS = "anonymous"
 """The kind of identity that every visitor has."""
 
-MOST_SAID = 256
-"""How much of a subject the access log says, in characters."""
-
 UNTAKEN = "The Authorization header holds no credential that this route takes."
 
 
@@ -46,7 +43,7 @@ def authenticate(
         if identity is None and visitors is not None:
             identity = visit if visit and visit.token else await visitors(call)
         if identity is not None:
-            call.notes.update(credential=identity.kind, subject=identity.subject[:MOST_SAID])
+            call.notes.update(credential=identity.kind, subject=identity.subject)
             return await forward(replace(call, identity=identity))
         if required:
             raise MissingTokenError(missing)

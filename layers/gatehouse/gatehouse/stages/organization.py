@@ -11,8 +11,6 @@ from gatehouse.errors import ForbiddenError
 if TYPE_CHECKING:
     from gatehouse.organizations import Organizations  # with all that asking takes, where a route asks
 
-MOST_SAID = 256
-"""How much of an id the access log says, in characters."""
 NAMING = frozenset({"session", "api_key"})
 """The kinds of credential that can name an organisation."""
 UNNAMED = (
@@ -65,5 +63,5 @@ def _in_the_name_of(organization: str, call: Call) -> Call:
     if call.identity is None:
         return call
     if organization:
-        call.notes["organization"] = organization[:MOST_SAID]
+        call.notes["organization"] = organization
     return replace(call, identity=replace(call.identity, organization=organization))
